@@ -20,6 +20,7 @@ from airflow_provider_connectif.delivery.open_requests import OpenRequests
 from airflow_provider_connectif.delivery.rejection_watch import RejectionWatch
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
 from airflow_provider_connectif.delivery.responses import Responses
+from airflow_provider_connectif.delivery.sending_errors import sending_failure
 from airflow_provider_connectif.delivery.sending_queue import SendingQueue
 from airflow_provider_connectif.delivery.sending_threads import SendingThreads
 from airflow_provider_connectif.delivery.unfinished import Unfinished
@@ -302,9 +303,9 @@ class Delivery:
                 self._progress.notify()
             return
         with self._progress:
-            self._open.end(job)
             job.is_only_written_down = False
             stop = self._responses.suppress(job) if came is None else self._responses.take(job, came)
+            self._open.end(job)  # after the resource has looked at the response: if it fails, the change is in doubt
             if not (job.is_settled or self._resource.is_idempotent):
                 self._gate.put_off(job)
             if stop is not None:
@@ -313,10 +314,10 @@ class Delivery:
                 self._work_there.notify_all()
             self._progress.notify()
 
-    def _lose(self, job: Job | None) -> None:
+    def _lose(self, job: Job | None, error: BaseException) -> None:
         with self._progress:
             self._open.lose(job)
-            self._end(Stop(StopKind.CRASHED))
+            self._end(Stop(StopKind.CRASHED, failure=sending_failure(self._resource, error)))
 
     @property
     def _is_behind(self) -> bool:

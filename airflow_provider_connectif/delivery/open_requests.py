@@ -16,7 +16,7 @@ class OpenRequests:
     def __init__(self, most_unwritten: int | None, max_in_flight: int) -> None:
         self._limit = None if most_unwritten is None else most_unwritten + max_in_flight
         self._in_flight: dict[int, Job] = {}
-        self._lost: list[Patch] = []  # with a thread that a fault of this package has ended
+        self._lost: list[Patch] = []  # with a thread that an error has ended
         self.unwritten = 0
         """Number of responses that were collected but are not recorded."""
 

@@ -17,8 +17,8 @@ class SendingThreads:
     :param number: of threads.
     :param take: waits for the next job; ``None``: there is none for this thread any more.
     :param send: sends it, with everything that may go wrong at Connectif.
-    :param lose: called with the job, if there is one, when a fault of this package ends a thread. Its traceback goes to
-        the log; without the call the run would wait for ever.
+    :param lose: called with the job, if there is one, and the error that ends a thread: a fault of the resource or of
+        this package. Without the call the run would wait for ever.
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class SendingThreads:
         number: int,
         take: Callable[[], Job | None],
         send: Callable[[Job], None],
-        lose: Callable[[Job | None], None],
+        lose: Callable[[Job | None, BaseException], None],
     ) -> None:
         self._take = take
         self._send = send
@@ -49,11 +49,8 @@ class SendingThreads:
 
     def _work(self) -> None:
         job: Job | None = None
-        clean = False
         try:
             while (job := self._take()) is not None:
                 self._send(job)
-            clean = True
-        finally:
-            if not clean:
-                self._lose(job)
+        except BaseException as error:  # noqa: BLE001 - raised again, the thread would log its text, which may quote a value
+            self._lose(job, error)

@@ -98,12 +98,14 @@ class Stop:
     :param error: the response that led to it, if one did.
     :param asked_s: the pause that the server asks for, in seconds; ``longest_wait_s``: the longest that the connection
         allows. For :attr:`StopKind.LEFT_ALONE` only.
+    :param failure: the error that ended a sending thread. For :attr:`StopKind.CRASHED` only.
     """
 
     kind: StopKind
     error: Error | None = None
     asked_s: float = 0.0
     longest_wait_s: float = 0.0
+    failure: RunFailed | None = None
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ _STOP_VERDICTS: dict[StopKind, tuple[Verdict, str]] = {
         Verdict.TRY_AGAIN,
         "The plan is older than plan_max_age: the next attempt reads the source again and sends what is left",
     ),
-    StopKind.CRASHED: (Verdict.TRY_AGAIN, "A fault of this provider ended a sending thread; its traceback is above"),
+    StopKind.CRASHED: (Verdict.TRY_AGAIN, "An error ended a sending thread"),
 }
 
 
@@ -173,6 +173,8 @@ def stop_verdict(stop: Stop, scope: str, account: Account = _UNNAMED) -> tuple[V
     :param account: named if the connection has to be checked.
     """
     verdict, words = _STOP_VERDICTS[stop.kind]
+    if stop.failure is not None:
+        return Verdict.FAILED if stop.failure.final else verdict, str(stop.failure)
     if stop.kind is StopKind.LEFT_ALONE:
         minutes = math.ceil(stop.asked_s / 60)
         return verdict, words.format(

@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_connectif.api.response import Response
+from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.resource import Step
 from tests.support.doc_blocks import ROOT, blocks_of
 from tests.support.journals import JournalDatabase, Process, journal_database
 from tests.support.strict_server import until
 from tests.support.task_runs import Run, run_operator
-from tests.support.things import ThingOperator, ThingServer, serving_things
+from tests.support.things import ThingOperator, ThingResource, ThingServer, serving_things
 
 FAST = 1_000_000
 DEFERRABLE: dict[str, Any] = {"deferrable": True, "defer_after": timedelta(seconds=0.2)}
@@ -140,6 +143,64 @@ def test_a_rejection_is_held_and_leaves_no_doubt(things: ThingServer, journal: J
     assert "in doubt" not in journal.text()
     assert sync("and so on", rows=rows(4)).summary["created"] == 1
     assert things.things["t2"] == 2
+
+
+class _FailingThings(ThingResource):
+    """Its methods quote a value of a row in an error that is no response."""
+
+    fails_in = ""
+
+    def _fail(self, method: str, change: Patch) -> None:
+        if change.key == "t2" and method == self.fails_in:
+            raise ValueError(f"4711 quotes {change.key}")
+
+    def next_request(self, change: Patch, plan_age_s: float) -> Patch:
+        self._fail("next_request", change)
+        return change
+
+    def send(self, client: Any, change: Patch, *, on_fresh_connection: bool = False) -> Response:
+        self._fail("send", change)
+        response = super().send(client, change, on_fresh_connection=on_fresh_connection)
+        self._fail("after", change)
+        return response
+
+    def step(self, change: Patch, came: Any) -> Step | None:
+        self._fail("step", change)
+        return super().step(change, came)
+
+
+_SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "method", [pytest.param("next_request", marks=_SLOW), pytest.param("send", marks=_SLOW), "after", "step"]
+)
+def test_an_error_of_a_resource_while_it_sends_names_the_line_and_loses_nothing(
+    things: ThingServer,
+    journal: JournalDatabase,
+    method: str,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ThingOperator, "make_resource", lambda self: _FailingThings(self.size_column))
+    monkeypatch.setattr(_FailingThings, "fails_in", method)
+    first = sync(rows=rows(4), max_in_flight=1)
+    assert first.state == "up_for_retry"
+    assert "sending a thing failed with ValueError, in _fail() at line" in str(first.error)
+    assert "test_second_resource.py (_FailingThings)" in str(first.error)
+    assert "fault of this provider" not in str(first.error)
+    assert "4711" not in caplog.text + str(first.error) + "".join(capfd.readouterr())
+    assert (first.summary["created"], first.summary["undelivered"]) == (2, 2)
+
+    monkeypatch.setattr(_FailingThings, "fails_in", "")
+    retry = sync(rows=rows(4), max_in_flight=1, tries_before=1, failure_budget=1)
+    assert things.things.keys() >= {"t0", "t1", "t3"}
+    assert set(Counter(things.puts).values()) == {1}  # what may have arrived is not sent again
+    is_held = method != "next_request"
+    assert (retry.state, retry.summary["held"]) == ("success", is_held)
+    assert sync("after a look", rows=rows(4), retry_rejected=True).summary["unchanged"] == 4 - is_held
+    assert things.things == {f"t{n}": n for n in range(4)}
 
 
 def test_killed_while_a_response_is_missing(things: ThingServer, journal: JournalDatabase, tmp_path: Path) -> None:

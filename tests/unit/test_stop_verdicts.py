@@ -26,7 +26,7 @@ ENDS = {
     StopKind.TIMED_OUT: (Verdict.TRY_AGAIN, "execution_timeout has passed"),
     StopKind.DEFERRED: (Verdict.TRY_AGAIN, "could not be stored for a deferral"),
     StopKind.PLAN_TOO_OLD: (Verdict.TRY_AGAIN, "The plan is older than plan_max_age"),
-    StopKind.CRASHED: (Verdict.TRY_AGAIN, "A fault of this provider"),
+    StopKind.CRASHED: (Verdict.TRY_AGAIN, "An error ended a sending thread"),
 }
 
 
