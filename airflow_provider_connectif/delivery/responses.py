@@ -29,6 +29,7 @@ _FAILURES_THAT_STOP = 20  # in a row without another response; more if more are 
 _MISDIRECTED = 421  # another connection may lead to the right server (RFC 9110, 15.5.20)
 
 _ACCEPTED = Rule(Action.ACCEPT)
+_OF_LOOK_UPS = ResponsePolicy()  # ``on_response`` is for requests that write
 _OUTCOMES: dict[Action, Outcome] = {
     Action.ACCEPT: Outcome.UPDATED,
     Action.SKIP: Outcome.SKIPPED,
@@ -83,11 +84,10 @@ class Responses:
     def take(self, job: Job, came: Response | Error) -> Stop | None:
         """Decide on a job by the response or error of its request; return why the run ends early, if it does."""
         if not isinstance(came, Response):
-            step = self._resource.step(job.patch, came)
-            return self._advance(job, step) if step else self._apply(self._policy.rule_for_error(came), job, came)
+            return self._take_error(job, came)
         if not came.is_own:
             return self._take_anothers(job, came)
-        if job.patch.looks_up:  # ``on_response`` is for requests that write
+        if job.patch.looks_up:
             return self._advance(job, self._resource.step(job.patch, came))
         return self._take_own(job, came)
 
@@ -96,6 +96,15 @@ class Responses:
         if job.rejection is not None:  # its row was rejected, and its urgent part is not sent
             return self._settle_rejection(job, job.rejection, is_accepted=False)
         return self._settle(_ACCEPTED, job, Outcome.SUPPRESSED, None)
+
+    def _take_error(self, job: Job, error: Error) -> Stop | None:
+        if (step := self._resource.step(job.patch, error)) is not None:
+            return self._advance(job, step)
+        rule = (_OF_LOOK_UPS if job.patch.looks_up else self._policy).rule_for_error(error)
+        if rule.action is Action.ACCEPT and job.patch.later:
+            # What waits for a response was not sent, and this one does not show the contact.
+            return self._advance(job, self._resource.step(job.patch, Response(OK)))
+        return self._apply(rule, job, error)
 
     def _take_own(self, job: Job, response: Response) -> Stop | None:
         rule = self._policy.for_success(response.status, shows_another_key=False)
