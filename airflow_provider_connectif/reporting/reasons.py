@@ -26,7 +26,7 @@ def public_reasons(error: ConnectifHttpError | NoResponseError, patch: Patch, re
     conceal = Concealer(patch)
     reasons = []
     for entry in error.validation_errors[:_MOST_ERRORS]:
-        where = _place(str(entry.get("path") or entry.get("name") or ""), patch, resource)
+        where = next(filter(None, (_place(entry.get(name), patch, resource) for name in ("path", "name"))), "")
         said = conceal(str(entry.get("reason") or ""))
         reasons.append(_shorten(f"HTTP {error.status} {where or 'no property named'}: {said or 'no reason given'}"))
     if reasons:
@@ -44,11 +44,14 @@ def raw_reasons(error: ConnectifHttpError | NoResponseError) -> list[Any]:
     return [*(dict(entry) for entry in error.validation_errors), *said] or [describe_status(error.status)]
 
 
-def _place(path: str, patch: Patch, resource: Resource) -> str:
-    """Return the property that a JSON pointer names, with its column; empty if it is not a known property."""
-    for part in path.split("/"):
+def _place(path: object, patch: Patch, resource: Resource) -> str:
+    """Return the property of the row that a JSON pointer names, with its column, whether it was sent or not.
+
+    :return: empty if it names none.
+    """
+    for part in str(path or "").split("/"):
         name = part.replace("~1", "/").replace("~0", "~")
-        if name in patch.properties:
+        if name in patch.whole:
             column = resource.column_of(name)
             return name if column in (None, name) else f'{name} (column "{column}")'
     return ""

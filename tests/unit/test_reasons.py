@@ -42,6 +42,7 @@ def test_a_validation_error_names_property_column_and_rule() -> None:
         ({"path": "/tier", "reason": "unknown option"}, "HTTP 422 tier: unknown option"),
         ({"name": "tier"}, "HTTP 422 tier: no reason given"),
         ({"path": "/ana.garcia@example.com", "reason": "bad"}, "HTTP 422 no property named: bad"),
+        ({"name": "tier", "path": "/0", "reason": "bad"}, "HTTP 422 tier: bad"),
         ({}, "HTTP 422 no property named: no reason given"),
         ({"path": None, "reason": {"a": 1}}, "HTTP 422 no property named: {'a': 1}"),
     ],
@@ -95,6 +96,13 @@ def test_without_a_body_the_status_speaks() -> None:
 
 def test_a_long_reason_is_cut() -> None:
     assert len(reasons(400, detail="x y " * 10_000)[0]) <= 140
+
+
+def test_a_property_that_the_request_did_not_carry_is_named() -> None:
+    properties = dict(PATCH.properties)
+    later = PATCH.split({"_name": properties.pop("_name")}, properties)
+    error = error_class(422)(422, validation_errors=({"path": "/_mobilePhone", "reason": "is missing"},))
+    assert public_reasons(error, later, MAPPING) == ('HTTP 422 _mobilePhone (column "mobile"): is missing',)
 
 
 def test_no_answer() -> None:
