@@ -272,8 +272,11 @@ class Delivery:
         return begun
 
     def _job(self, patch: Patch) -> Job:
-        urgent = self._resource.is_urgent(patch.properties)
-        job = Job(patch, self._resource.same_key(patch.key), goes_before=urgent)
+        try:
+            urgent, same = self._resource.is_urgent(patch.properties), self._resource.same_key(patch.key)
+        except Exception as error:
+            raise sending_failure(self._resource, error, was_begun=False) from error
+        job = Job(patch, same, goes_before=urgent)
         job.is_created, job.is_recreated = patch.created_as is not None, patch.created_as == "recreated"
         return job
 

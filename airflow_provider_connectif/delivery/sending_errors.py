@@ -1,4 +1,4 @@
-"""Errors that end a sending thread: whose code failed, and where, without the values that an error may quote."""
+"""Errors that end sending and are no responses: whose code failed, and where, without values that they may quote."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ class SendingFailed(RunFailed):
 
     :param resource: of the changes.
     :param error: its text may quote a value and is left out.
+    :param was_begun: whether the change of which it speaks may have been sent.
     """
 
-    def __init__(self, resource: Resource, error: BaseException) -> None:
+    def __init__(self, resource: Resource, error: BaseException, *, was_begun: bool) -> None:
         author = type(resource)
         what = f"{type(error).__name__}{place_of(error.__traceback__, author)}"
         blame = "a fault of this provider, please report it" if is_of_this_package(author) else author.__name__
         super().__init__(
             f"sending a {resource.noun} failed with {what} ({blame}). "
-            f"The error's message may quote a value and is not shown; this {resource.noun} may have arrived"
+            f"The error's message may quote a value and is not shown; this {resource.noun} "
+            f"{'may have arrived' if was_begun else 'was not sent'}"
         )
 
 
-def sending_failure(resource: Resource, error: BaseException) -> RunFailed:
+def sending_failure(resource: Resource, error: BaseException, *, was_begun: bool = True) -> RunFailed:
     """Return the error that ends the run: an error whose text is safe to show, as it is; otherwise where it was raised.
 
     :param resource: of the changes.
-    :param error: that ended a sending thread.
+    :param error: that ended a sending thread, or kept a change from being queued.
+    :param was_begun: as in :class:`SendingFailed`.
     """
-    return error if isinstance(error, RunFailed) else SendingFailed(resource, error)
+    return error if isinstance(error, RunFailed) else SendingFailed(resource, error, was_begun=was_begun)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.api.errors import NoResponseError, QuotaClosed, error_class
+from airflow_provider_connectif.api.errors import NoResponseError, QuotaClosed, RunFailed, error_class
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.api.response import Response
 from airflow_provider_connectif.contacts.mapping import ContactMapping
@@ -353,6 +353,19 @@ def test_a_fault_of_ours_ends_the_run_instead_of_hanging_it() -> None:
     assert delivery.stop is not None
     assert delivery.stop.kind is StopKind.CRASHED
     assert [patch.number for patch in delivery.unfinished.unanswered()] == [1]
+
+
+def test_an_error_before_a_change_is_queued_names_the_line_without_its_text() -> None:
+    class Broken(Server):
+        noun = "contact"
+
+        def is_urgent(self, properties: Any) -> bool:
+            raise ValueError("4711")
+
+    place = r"ValueError, in is_urgent\(\) at line \d+ of test_delivery.py \(Broken\).* was not sent"
+    with pytest.raises(RunFailed, match=f"sending a contact failed with {place}") as failure:
+        made(Broken(), max_in_flight=1, attempts=1).offer(Patch(1, "a", {}, {}))
+    assert "4711" not in str(failure.value)
 
 
 def test_reading_runs_ahead_of_sending_by_a_few_hundred_rows_at_most() -> None:
