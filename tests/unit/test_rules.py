@@ -217,6 +217,8 @@ ACCEPTED: list[tuple[Any, Any, Any]] = [
     (DECIMAL, Decimal("3.3333333333333333333333333333"), 3.3333333333333335),
     (DECIMAL, "0.1234567890123456789", 0.12345678901234568),
     (DECIMAL, Decimal("9" * 40), 1e40),
+    (DECIMAL, 2**64 - 1, 2.0**64),  # of MySQL's BIGINT UNSIGNED
+    (DECIMAL, 10**40, 1e40),  # of DuckDB's HUGEINT
     (PRICE, -0.5, -0.5),
     (BOOLEAN, True, True),
     (BOOLEAN, 0, False),
@@ -428,6 +430,7 @@ REFUSED: list[tuple[Any, Any, str]] = [
     (DECIMAL, True, "not a bool"),
     (DECIMAL, "1,5", "this text is not one"),
     (DECIMAL, "1e400", "a double can hold"),
+    (DECIMAL, 10**400, "a double can hold"),
     (PRICE, 99.51, "at most 99.5"),
     (PRICE, Decimal("-0.51"), "at least -0.5"),
     (BOOLEAN, 2, "or 0 or 1, not another number"),

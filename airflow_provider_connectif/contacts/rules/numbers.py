@@ -156,7 +156,9 @@ def json_number(number: int | Decimal, *, nearest: bool = False) -> int | float:
     if whole is not None:
         return whole
     if isinstance(number, int):
-        raise InvalidValue("must be a number within 64 bits")
+        if not nearest:
+            raise InvalidValue("must be a number within 64 bits")
+        number = Decimal(number)  # as a database's NUMERIC of the same size
     double = float(number)
     if not math.isfinite(double):
         raise InvalidValue("must be a number that a double can hold (up to 1.8e308)")
