@@ -19,6 +19,29 @@ def named_cursor(connection: Any) -> Any:
     return connection.cursor(name=_new_name())
 
 
+def is_declared(cursor: Any, _: str) -> bool:
+    """Whether the last statement that a server-side cursor of psycopg2 has run declares it; others may follow it."""
+    return bool(cursor.statusmessage == "DECLARE CURSOR")
+
+
+def is_one_query_of_duckdb(cursor: Any, sql: str) -> bool:
+    """Whether a text for DuckDB has one query; settings may stand before it."""
+    return [statement.type.name for statement in cursor.extract_statements(sql)].count("SELECT") <= 1
+
+
+def always(*_: Any) -> bool:
+    """Return ``True``: the driver refuses several statements, or it is not known how to find them."""
+    return True
+
+
+def has_no_further_rows(cursor: Any) -> bool:
+    """Whether the rows that a cursor of MySQL's drivers has read to their end are those of the last result."""
+    while cursor.nextset():  # the status of a procedure is a result without columns
+        if cursor.description:
+            return False
+    return True
+
+
 def unbuffered_cursor(module: str, connection: Any) -> Any:
     """Return a cursor of MySQL's drivers that reads rows as the server sends them.
 

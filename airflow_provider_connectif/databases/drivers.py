@@ -16,8 +16,12 @@ from airflow_provider_connectif.databases.bigquery import connect_to_bigquery, p
 from airflow_provider_connectif.databases.conversion import keep_unreadable_of_psycopg2, keep_unreadable_of_sqlite
 from airflow_provider_connectif.databases.cursors import (
     DeclaredCursor,
+    always,
+    has_no_further_rows,
     interrupt,
     interrupt_if_possible,
+    is_declared,
+    is_one_query_of_duckdb,
     named_cursor,
     no_interrupt,
     plain_cursor,
@@ -109,6 +113,8 @@ class Driver:
     :param sql_hook: the hook to use, if it differs from Airflow's hook for the connection.
     :param streaming_cursor: opens a cursor that leaves the result on the server; plain cursors may fetch all of it.
     :param row_form: the form of the rows of such a cursor.
+    :param runs_alone: whether the text that a cursor has executed has no second statement whose rows would be lost.
+    :param ends_alone: whether there are no rows of a second statement after the last row of the first.
     :param interrupt: ends the running query of a connection; from another thread, or in a signal handler.
     :param keep_unreadable_values: lets a connection return :class:`UnreadableValue` for values that it cannot convert.
     :param errors: rules for which errors are final, and which messages may be shown.
@@ -126,6 +132,8 @@ class Driver:
     sql_hook: SqlHook | None = None
     streaming_cursor: Callable[[Any], Any] = plain_cursor
     row_form: Callable[[Any], RowForm] = form_of_values
+    runs_alone: Callable[[Any, str], bool] = always
+    ends_alone: Callable[[Any], bool] = always
     interrupt: Callable[[Any], None] = interrupt_if_possible
     keep_unreadable_values: Callable[[Any], None] = _values_as_they_are
     errors: ErrorRules = OTHER_ERRORS
@@ -153,6 +161,7 @@ DRIVERS: Mapping[str, Driver] = MappingProxyType(
             Driver(
                 "psycopg2",
                 streaming_cursor=named_cursor,
+                runs_alone=is_declared,
                 interrupt=partial(interrupt, "cancel"),
                 keep_unreadable_values=keep_unreadable_of_psycopg2,
                 errors=LIBPQ_ERRORS,
@@ -172,6 +181,7 @@ DRIVERS: Mapping[str, Driver] = MappingProxyType(
                 "MySQLdb",
                 streaming_cursor=partial(unbuffered_cursor, "MySQLdb.cursors"),
                 row_form=form_of_mysql_rows,
+                ends_alone=has_no_further_rows,
                 interrupt=no_interrupt,
                 keep_unreadable_values=keep_unreadable_of_mysql,
                 errors=MYSQL_ERRORS,
@@ -181,6 +191,7 @@ DRIVERS: Mapping[str, Driver] = MappingProxyType(
                 "pymysql",
                 streaming_cursor=partial(unbuffered_cursor, "pymysql.cursors"),
                 row_form=form_of_mysql_rows,
+                ends_alone=has_no_further_rows,
                 interrupt=no_interrupt,
                 keep_unreadable_values=keep_unreadable_of_mysql,
                 errors=MYSQL_ERRORS,
@@ -190,13 +201,19 @@ DRIVERS: Mapping[str, Driver] = MappingProxyType(
             Driver(
                 "mysql",
                 row_form=form_of_mysql_rows,
+                ends_alone=has_no_further_rows,
                 interrupt=no_interrupt,
                 keep_unreadable_values=keep_unreadable_of_mysql_connector,
                 errors=MYSQL_ERRORS,
                 journal_engine=mysql_engine,
             ),
             # Its rows come as the query makes them.
-            Driver("duckdb", interrupt=partial(interrupt, "interrupt"), errors=DUCKDB_ERRORS),
+            Driver(
+                "duckdb",
+                runs_alone=is_one_query_of_duckdb,
+                interrupt=partial(interrupt, "interrupt"),
+                errors=DUCKDB_ERRORS,
+            ),
             Driver("trino", errors=TRINO_ERRORS, refuses_semicolon=True),
             # Its client downloads the parts of a result one by one.
             Driver("snowflake", interrupt=no_interrupt, errors=SNOWFLAKE_ERRORS),

@@ -33,6 +33,7 @@ _BATCH_ROWS = 2000  # each batch waits once for the journal's database
 _ROWS_AT_ONCE = 500  # of one fetch: the size of its rows is known only afterwards
 _FIRST_ROWS = 50
 _BYTES_MEANWHILE = 128 * 1024  # of one fetch: with less, a server with full buffers could not continue to write
+_SEVERAL = "sql has several statements, and the rows of one alone would be read: sql must be one SELECT"
 _INTERRUPT_S = 2.0  # time for a query that took too long to end, and for its connection to be closed
 
 
@@ -52,7 +53,8 @@ class SqlSource:
     :param parameters: in the form of the driver's ``execute``.
     :param read_timeout_s: time limit in seconds for the query, including the time for its connection.
     :param clock: seconds on a clock that only goes forward.
-    :raises RowsError: the connection has no database hook; from iteration: the statement returns no rows.
+    :raises RowsError: the connection has no database hook; from iteration: the statement returns no rows, or
+        is not the only one.
     :raises ReadError: from iteration: the database failed; or the statement, its parameters or the settings of the
         connection are wrong (``final``). The database's message is shown if it is about objects, not about rows.
     :raises SourceError: from iteration: the query did not end within ``read_timeout_s``; it is interrupted.
@@ -229,6 +231,8 @@ class SqlSource:
             if self._is_cancelled:  # before there was a query to interrupt
                 return
             self._execute(cursor)
+            if not driver_of(self._connection).runs_alone(cursor, self._sql):
+                raise RowsError(_SEVERAL)
             self._cursor, self._form = cursor, driver_of(self._connection).row_form(cursor)
             fetched = self._next(_FIRST_ROWS)
             # psycopg2's server-side cursor knows its columns only after the first fetch.
@@ -252,6 +256,8 @@ class SqlSource:
                 batch = []
                 if fetched.rows:
                     fetched = self._next(at_once)
+            if not driver_of(self._connection).ends_alone(cursor):
+                raise RowsError(_SEVERAL)
 
     def cancel(self) -> None:
         """Interrupt a running query if the driver can; may be called from a signal handler."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg.errors
@@ -100,3 +101,30 @@ def test_a_value_that_cannot_be_passed_on_is_named_without_it() -> None:
     assert "Bartholomew" not in str(fault)
     # With a state it is the server's, about a row.
     assert statement_error(psycopg.errors.DivisionByZero("Bartholomew"), "dwh", object()) is None
+
+
+class Results:
+    """A cursor of MySQL after the rows of its first result: the columns of each further one, ``None`` for a status."""
+
+    def __init__(self, *further: Any) -> None:
+        self.description: Any = ()
+        self._further = iter(further)
+
+    def nextset(self) -> int | None:
+        self.description = next(self._further, "none")
+        return None if self.description == "none" else 1
+
+
+@pytest.mark.parametrize("package", ["MySQLdb", "pymysql", "mysql"])
+def test_rows_of_a_second_statement_are_noticed_and_the_status_of_a_procedure_is_none(package: str) -> None:
+    ends_alone = DRIVERS[package].ends_alone
+    assert ends_alone(Results())
+    assert ends_alone(Results(None))
+    assert not ends_alone(Results(None, [("email",)]))
+
+
+@pytest.mark.parametrize(("kinds", "alone"), [("SELECT", True), ("SET SELECT", True), ("SELECT SET SELECT", False)])
+def test_a_second_query_for_duckdb_is_noticed_and_a_setting_is_none(kinds: str, alone: bool) -> None:
+    statements = [SimpleNamespace(type=SimpleNamespace(name=kind)) for kind in kinds.split()]
+    cursor = SimpleNamespace(extract_statements=lambda _: statements)
+    assert DRIVERS["duckdb"].runs_alone(cursor, "") == alone
