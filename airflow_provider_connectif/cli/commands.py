@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 DEFAULT_CONN_ID = "connectif_default"
@@ -12,6 +14,7 @@ _JOURNAL = "CONN_ID[:[SCHEMA.]TABLE]"
 _RUNS_SHOWN = 20
 _HISTORY_SHOWN = 20
 _KEPT_DAYS = 30
+_JINJA = re.compile(r"\{\{[^{}]*\}\}|\{%.*?%\}", re.DOTALL)  # not '{{1,2},{3,4}}', an array of PostgreSQL
 
 
 class Option(NamedTuple):
@@ -47,12 +50,28 @@ def _option(*flags: str, **settings: Any) -> Option:
 
 def _json_object(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_without_repetition)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError('must be a JSON object, such as {"_name": "first_name"}')
     return value
+
+
+def _without_repetition(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    repeated = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+    if repeated:
+        raise argparse.ArgumentTypeError(f"has {', '.join(map(repr, repeated))} more than once")
+    return dict(pairs)
+
+
+def _query(text: str) -> str:
+    """Return a query; only a DAG renders Jinja and reads files."""
+    if _JINJA.search(text):
+        raise argparse.ArgumentTypeError("has Jinja, which only a DAG renders: write the value in its place")
+    if text.endswith(".sql") and len(text.split()) == 1:
+        raise argparse.ArgumentTypeError('is the query itself; for one in a file write "$(cat FILE)"')
+    return text
 
 
 def _count(text: str) -> int:
@@ -93,7 +112,7 @@ _JOURNAL_CONN = _option(
 )
 _SHOW_VALUES = _option("--show-values", action="store_true", help="show the values of the contact, too")
 _SQL = (
-    _option("--sql", help="the query of the sync"),
+    _option("--sql", type=_query, help="the query of the sync"),
     _option("--sql-conn-id", help="the connection that the query runs on"),
 )
 _KEY_OPTIONS = (
@@ -147,7 +166,7 @@ COMMANDS = Group(
             (
                 _CONNECTIF,
                 _JOURNAL_CONN,
-                _option("--sql", required=True, help="the query of the sync"),
+                _option("--sql", type=_query, required=True, help="the query of the sync"),
                 _option("--sql-conn-id", required=True, help="the connection that the query runs on"),
                 _option("--sync-id", help="the sync in the journal; without it, all rows count as new"),
                 _option("--way", choices=("patch", "import"), default="patch", help="the way of delivery (patch)"),

@@ -43,6 +43,9 @@ def show_fields(arguments: Namespace) -> None:
 
     columns = columns_of_query(arguments.sql, arguments.sql_conn_id)
     key_column = _key_column(columns, arguments.key_column or arguments.key)
+    if columns.count(key_column) != 1:
+        why = "has several columns" if key_column in columns else "has no column"
+        raise CommandFailed(f"the query {why} {key_column!r} for the contact key: name one with --key-column")
     proposal, left = proposed(columns, key_column, definitions, arguments.key)
     sections: list[Section] = [("", rows), ("Proposal; check it before you use it", _as_code(key_column, proposal))]
     if left:
@@ -73,7 +76,7 @@ def read_fields(definitions: Sequence[Mapping[str, Any]]) -> list[Field]:
 def proposed(
     columns: Sequence[str], key_column: str, definitions: Sequence[Mapping[str, Any]], key: Any
 ) -> tuple[dict[str, str], list[str]]:
-    """Return a mapping for the columns of a query, and the columns without a field.
+    """Return a mapping for the columns of a query, and the columns without a field or with a repeated name.
 
     A field is proposed if its id or its name equals or nearly equals the column's name, without case, underscores and
     accents.
@@ -91,7 +94,9 @@ def proposed(
     by_name |= {_plain(name): name for name in ids}
     proposal: dict[str, str] = {}
     left: list[str] = []
-    wanted = [column for column in columns if column != key_column]
+    # A run refuses a column of the mapping that the result has twice.
+    twice = list(dict.fromkeys(column for column in columns if columns.count(column) > 1))
+    wanted = [column for column in columns if column != key_column and column not in twice]
     exact = {column: by_name.get(_plain(column)) for column in wanted}
     for column in wanted:
         found = column if column in ids else exact[column]
@@ -102,7 +107,7 @@ def proposed(
             left.append(column)
         else:
             proposal[found] = column
-    return proposal, left
+    return proposal, left + [column for column in twice if column != key_column]
 
 
 def _described(definition: Mapping[str, Any]) -> dict[str, Any]:

@@ -97,6 +97,17 @@ def test_fields_lists_the_account_and_proposes_a_mapping(
     assert table.code == 0
 
 
+@pytest.mark.parametrize(("columns", "words"), [("1 as visits", "no column"), ("1 as email, 2 as email", "several")])
+def test_fields_without_one_column_of_the_key(
+    command: Callable[..., Shown], query: Callable[..., list[str]], strict: StrictServer, columns: str, words: str
+) -> None:
+    query({"email": "ana@example.com"})
+    shown = command("fields", "--sql", f"select {columns}", "--sql-conn-id", "source")
+    assert (shown.code, shown.out) == (1, "")
+    assert words in shown.err
+    assert "--key-column" in shown.err
+
+
 @pytest.mark.parametrize("form", ["table", "plain", "yaml"])
 def test_fields_in_every_form(command: Callable[..., Shown], strict: StrictServer, form: str) -> None:
     shown = command("fields", "-o", form)

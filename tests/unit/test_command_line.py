@@ -190,6 +190,44 @@ def test_a_mapping_is_proposed_by_id_name_and_likeness() -> None:
     assert left == ["_createdAt", "shoe_size_2", "x"]
 
 
+def test_a_column_that_stands_twice_is_not_proposed() -> None:
+    definitions = [{"id": "visits", "type": "integer", "custom": True}]
+    assert proposed(["email", "visits", "visits"], "email", definitions, "email") == ({}, ["visits"])
+
+
+def test_a_property_that_is_named_twice_is_a_wrong_argument(capsys: pytest.CaptureFixture[str]) -> None:
+    twice = '{"_name": "first_name", "_name": "nickname"}'
+    with pytest.raises(SystemExit) as end:
+        parser().parse_args(["check", "--sql", "select 1", "--sql-conn-id", "source", "--properties", twice])
+    assert end.value.code == 2
+    assert "has '_name' more than once" in capsys.readouterr().err
+
+
+# A query with Jinja ran as it was: explain said that the source has no row of a contact that it has.
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        ("select * from contacts where updated_at >= '{{ ds }}'", "has Jinja"),
+        ("select * from contacts {% if params.all %}\nwhere true {% endif %}", "has Jinja"),
+        ("contacts.sql", "is the query itself"),
+    ],
+)
+@pytest.mark.parametrize("name", ["check", "explain", "fields"])
+def test_what_only_a_dag_renders_is_a_wrong_argument(
+    name: str, sql: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    contact = ["ana@example.com"] if name == "explain" else []
+    with pytest.raises(SystemExit) as end:
+        parser().parse_args([name, *contact, "--sql", sql, "--sql-conn-id", "source"])
+    assert end.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("sql", ["select '{{1,2},{3,4}}'::int[]", "select * from shop.sql", """select '{"a": {}}'"""])
+def test_other_brackets_and_names_are_sql(sql: str) -> None:
+    assert parser().parse_args(["fields", "--sql", sql, "--sql-conn-id", "source"]).sql == sql
+
+
 def test_a_table_obeys_nothing_that_a_value_says(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"reason": "[bold]no[/] \x1b[2J", "at": datetime(2026, 1, 2, tzinfo=UTC), "yes": True, "none": None}]
     show("table", rows, [("Title", rows)])
