@@ -6,12 +6,13 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from airflow_provider_connectif.contacts.rules.numbers import six_digits
 from airflow_provider_connectif.databases.conversion import unreadable
 from airflow_provider_connectif.databases.fetched_rows import VALUES, RowForm, ValueForm
 from airflow_provider_connectif.records.rows import Row, RowBatch
 
 # The protocol's numbers of types, and its flag of a SET.
-_BIT, _TEXTS = 16, frozenset((249, 250, 251, 252, 253, 254))
+_FLOAT, _BIT, _TEXTS = 4, 16, frozenset((249, 250, 251, 252, 253, 254))
 _DATES: Mapping[int, str] = {10: "date", 12: "datetime", 7: "timestamp"}
 _SET_FLAG = 2048
 
@@ -106,11 +107,17 @@ def _converter(column: Sequence[Any], flags: int) -> Callable[[Any], Any] | None
         return None if bits == 1 else _number_of_bits  # the rules treat one bit as a boolean
     if flags & _SET_FLAG:
         return _members
+    if kind == _FLOAT:
+        return _rounded  # the server writes 1234567 as 1234570
     return _text_if_utf8 if kind in _TEXTS else None
 
 
 def _number_of_bits(value: Any) -> Any:
     return int.from_bytes(value, "big") if isinstance(value, (bytes, bytearray)) else value
+
+
+def _rounded(value: Any) -> Any:
+    return six_digits(value) if isinstance(value, float) else value
 
 
 def _members(value: Any) -> Any:

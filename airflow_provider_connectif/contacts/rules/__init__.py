@@ -51,7 +51,8 @@ RULES: Mapping[FieldType, Rule] = MappingProxyType(
             "the text without blanks at its end, which `CHAR(n)` adds; a number's shortest exact text, without an "
             "exponent",
             "more than `maxLength` characters, or 100,000 if there is none; blank if the field is required; "
-            "lone surrogates and NUL; whole floats of 2^53 and more, which are not exact (single precision: 2^24)",
+            "lone surrogates and NUL; whole floats of 2^53 and more, which are not exact (single precision: 2^24, "
+            "MySQL's `FLOAT`: 10^6)",
             lambda field, _: texts.text(field.max_length, required=field.required),
         ),
         "email": Rule(
@@ -72,8 +73,8 @@ RULES: Mapping[FieldType, Rule] = MappingProxyType(
         "integer": Rule(
             "whole numbers: int, float, Decimal, numeric text",
             "integer",
-            "decimals; bool; whole floats of 2^53 and more, which are not exact (single precision: 2^24), and their "
-            "text; text such as `1.23457E+15`; beyond `minValue`, `maxValue` or 64 bits",
+            "decimals; bool; whole floats of 2^53 and more, which are not exact (single precision: 2^24, MySQL's "
+            "`FLOAT`: 10^6), and their text; text such as `1.23457E+15`; beyond `minValue`, `maxValue` or 64 bits",
             lambda field, _: numbers.integer(field.min_value, field.max_value),
         ),
         "decimal": Rule(

@@ -22,8 +22,8 @@ from airflow_provider_connectif.contacts.rules.base import (
     plain,
 )
 
-_EXACT_BELOW = MappingProxyType({"float16": 2**11, "float32": 2**24})
-"""The whole numbers above which a NumPy type is no longer exact."""
+_EXACT_BELOW = MappingProxyType({"float16": 2**11, "float32": 2**24, "six digits": 10**6})
+"""The whole numbers above which a NumPy type, or a text of six digits, is no longer exact."""
 _EXACT_DOUBLES_BELOW = 2**53
 _LEAST_ROUNDED = 100_000_000_000  # spreadsheets write whole numbers of 12 digits and more as 1.23457E+11
 _LARGEST_INTEGER = 2**63 - 1  # readers of JSON disagree on larger numbers
@@ -46,6 +46,19 @@ class SinglePrecision(float):
     """A number of a single-precision column, returned as a double; with a dtype like NumPy's."""
 
     dtype = "float32"
+
+
+class SixDigits(float):
+    """A number that a database has rounded to six digits, as MySQL does with a FLOAT."""
+
+    dtype = "six digits"
+
+
+def six_digits(value: float) -> float:
+    """Return a number that was rounded to six digits: unchanged if whole numbers of its size are exact, otherwise
+    marked.
+    """
+    return SixDigits(value) if abs(value) >= _EXACT_BELOW["six digits"] else value
 
 
 def single(value: float) -> float:
