@@ -21,7 +21,8 @@ def named_cursor(connection: Any) -> Any:
 
 def is_declared(cursor: Any, _: str) -> bool:
     """Whether the last statement that a server-side cursor of psycopg2 has run declares it; others may follow it."""
-    return bool(cursor.statusmessage == "DECLARE CURSOR")
+    # Servers that only speak PostgreSQL's protocol may have no status, or one of their own.
+    return str(cursor.statusmessage or "DECLARE").upper().startswith("DECLARE")
 
 
 def is_one_query_of_duckdb(cursor: Any, sql: str) -> bool:
