@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from airflow_provider_connectif.contacts.consent import RANKS, rank, urgent_part, withdraws
 from airflow_provider_connectif.contacts.decisions import Decision, is_own_rise, on_creation
+from airflow_provider_connectif.contacts.identity import keys_in
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome
 
@@ -82,8 +83,8 @@ def withdrawn_part(change: Patch) -> Patch | None:
     withdrawn = urgent_part(change.properties)
     if not withdrawn or change.counted_as is not None:
         return None
-    kept, counted_as = change.kept & withdrawn.keys(), Outcome.INVALID.value
-    return change._replace(properties=withdrawn, others={}, later={}, looks_up=False, kept=kept, counted_as=counted_as)
+    part = change._replace(properties=withdrawn, others={}, later={}, looks_up=False, counted_as=Outcome.INVALID.value)
+    return part._replace(kept=change.kept & withdrawn.keys(), named=keys_in(change.whole))
 
 
 def _kept_above_the_lowest(change: Patch) -> list[str]:

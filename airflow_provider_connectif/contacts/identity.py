@@ -60,14 +60,24 @@ def person(kind: KeyKind, key: str) -> PersonKey:
     return PersonKey(kind, same_contact(kind, key))
 
 
+def keys_in(properties: Mapping[str, Any]) -> dict[str, str]:
+    """Return the contact keys among properties, by property."""
+    return {name: value for name in KEY_KINDS if isinstance(value := properties.get(name), str)}
+
+
 def people_in(properties: Mapping[str, Any], names: Iterable[str] = KEY_KINDS) -> list[PersonKey]:
     """Return the contact keys among properties."""
     return [person(KEY_KINDS[name], value) for name in names if isinstance(value := properties.get(name), str)]
 
 
 def people_of(kind: KeyKind, change: Patch) -> list[PersonKey]:
-    """Return the keys of a change's person: its key, and the other key if that is among its properties."""
-    return [person(kind, change.key), *people_in(change.whole)]
+    """Return the keys of a change's person: its key, and the other key if its row has one."""
+    return [person(kind, change.key), *people_beside_key(change)]
+
+
+def people_beside_key(change: Patch) -> list[PersonKey]:
+    """Return the people whom a change names besides its key, also in columns of its row that are not sent."""
+    return people_in(change.naming)
 
 
 FORMS: Mapping[str, Callable[[str], str]] = {kind: partial(same_contact, kind) for kind in KEY_KINDS.values()}

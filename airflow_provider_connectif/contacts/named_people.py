@@ -18,6 +18,7 @@ from airflow_provider_connectif.records.rows import Batch, Row
 from airflow_provider_connectif.records.values import VALUE_ERRORS, UnreadableValue
 
 _COERCERS: Mapping[KeyKind, Coercer] = {"email": addresses.email, "external_id": addresses.external_id}
+_PROPERTIES: Mapping[KeyKind, str] = {kind: property_id for property_id, kind in KEY_KINDS.items()}
 
 
 def people_of_row(mapping: ContactMapping, row: Row) -> list[PersonKey]:
@@ -28,6 +29,16 @@ def people_of_row(mapping: ContactMapping, row: Row) -> list[PersonKey]:
         for kind, column in _columns_beside(mapping):
             if (named := _person(kind, row.get(column))) is not None:
                 found.append(named)
+    return found
+
+
+def keys_beside(mapping: ContactMapping, row: Row) -> dict[str, str]:
+    """Return the valid keys of the other kind in a row, by property."""
+    found = {}
+    if isinstance(row, Mapping):
+        for kind, column in _columns_beside(mapping):
+            if (named := _person(kind, row.get(column))) is not None:
+                found[_PROPERTIES[kind]] = named.key
     return found
 
 

@@ -13,7 +13,12 @@ from airflow_provider_connectif.contacts.fields import Field
 from airflow_provider_connectif.contacts.identity import folded, may_be_folded, people_of, person
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.mapping_arguments import MappingError
-from airflow_provider_connectif.contacts.named_people import names_people_beside, people_beside, people_of_row
+from airflow_provider_connectif.contacts.named_people import (
+    keys_beside,
+    names_people_beside,
+    people_beside,
+    people_of_row,
+)
 from airflow_provider_connectif.contacts.shown_contact import shows_another_contact
 from airflow_provider_connectif.contacts.steps import ContactSteps
 from airflow_provider_connectif.contacts.stored import shows_contact
@@ -148,7 +153,7 @@ class ContactResource(Resource):
         return person(self.mapping.key, key)
 
     def people_of(self, change: Patch) -> Sequence[PersonKey]:
-        """Return the person by the change's key, and by the other key if that is among its properties."""
+        """Return the person by the change's key, and by the other key if its row has one."""
         return people_of(self.mapping.key, change)
 
     def people_of_row(self, row: Row) -> Sequence[PersonKey]:
@@ -218,7 +223,8 @@ class ContactResource(Resource):
 
     def urgent_part_of_row(self, number: int, row: Row) -> Patch | None:
         """Return a withdrawn consent of a row that is invalid or held."""
-        return self.mapping.urgent_part(number, row)
+        part = self.mapping.urgent_part(number, row)
+        return None if part is None else part._replace(named=keys_beside(self.mapping, row))
 
     def column_of(self, property_id: str) -> str | None:
         """Return the column that a property is read from, if the mapping names one."""

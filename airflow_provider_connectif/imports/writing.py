@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from airflow_provider_connectif.contacts.by_import import LOOK_UPS_AT_MOST, Ways, is_without_effect, withdrawn_part
-from airflow_provider_connectif.contacts.identity import people_in
+from airflow_provider_connectif.contacts.identity import people_beside_key
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles
 from airflow_provider_connectif.imports.context import ImportContext
@@ -176,7 +176,7 @@ def write_files(
                     report.refuse(*row, Outcome.INVALID, None, reasons, contact=contact, is_known=is_known)
                     written += add_withdrawn_part(files, patch, context.rules)
         if lines is not None and written:
-            lines.add(written, mapping.same_contact, lambda patch: people_in(patch.whole))
+            lines.add(written, mapping.same_contact, people_beside_key)
         report.progress.tick()
     made = files.close()
     report.log.info(

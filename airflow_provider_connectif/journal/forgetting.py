@@ -255,7 +255,7 @@ class Forgetting:
             found = {
                 PersonKey(kind, self._same_key[kind](value))
                 for name, kind in _PROPERTIES.items()
-                if isinstance(value := patch.whole.get(name), str)
+                if isinstance(value := patch.naming.get(name), str)
             }
             found |= {PersonKey("email", self._same_key["email"](patch.key))} if "@" in patch.key else set()
             return found, patch.counted_as is not None

@@ -66,7 +66,8 @@ class Patch(NamedTuple):
     source, so there is no row: ``patch`` sets the properties, ``delete`` deletes. ``sent_before``: the key as Connectif
     accepted it before, if the row has another spelling; it is then also ``key``. ``created_as``: the change is the rest
     of one whose first request has created the thing: ``created`` or ``recreated``. ``was_removed``: the contact left
-    the source, ``on_removed`` was carried out, and it has come back.
+    the source, ``on_removed`` was carried out, and it has come back. ``named``: other keys of the person in the row, by
+    property id, if only a part of the row is sent, without them.
     """
 
     number: int
@@ -87,6 +88,7 @@ class Patch(NamedTuple):
     sent_before: str | None = None
     created_as: Literal["created", "recreated"] | None = None
     was_removed: bool = False
+    named: Mapping[str, str] = _NOTHING
 
     @property
     def whole(self) -> Mapping[str, JsonValue]:
@@ -94,6 +96,11 @@ class Patch(NamedTuple):
         if not self.others and not self.later:
             return self.properties
         return {**self.others, **self.later, **self.properties}
+
+    @property
+    def naming(self) -> Mapping[str, JsonValue]:
+        """The properties that may name the person, sent or not."""
+        return {**self.named, **self.whole} if self.named else self.whole
 
     # The next two run for each changed row, and are faster than ``_replace``.
 
@@ -136,6 +143,7 @@ def conditions_of(patch: Patch) -> dict[str, Any] | None:
         "sent_before": patch.sent_before,
         "created_as": patch.created_as,
         "was_removed": patch.was_removed,
+        "named": dict(patch.named),
     }
     return {name: value for name, value in conditions.items() if value} or None
 
@@ -157,4 +165,5 @@ def with_conditions(patch: Patch, conditions: Mapping[str, Any] | None) -> Patch
         removal=conditions.get("removal"),
         created_as=conditions.get("created_as"),
         was_removed=conditions.get("was_removed", False),
+        named=conditions.get("named", _NOTHING),
     )

@@ -13,6 +13,7 @@ from airflow_provider_connectif.cli.main import main
 from airflow_provider_connectif.journal import lease
 from tests.integration.test_erasure import ANA, SPELLINGS, by_external_id, deletions, erase, people, receipts, the_sum
 from tests.integration.test_erasure_meanwhile import closed, erase_in
+from tests.integration.test_import_withdrawals import BAR
 from tests.support.import_runs import event_of, import_rows
 from tests.support.journals import JournalDatabase, Process, deliver, journal_database, usually
 from tests.support.strict_server import StrictServer, until
@@ -95,6 +96,35 @@ def test_an_upload_that_carries_her_under_the_other_key_is_waited_for(
     assert journal.pending() == 0
     night = deliver("night", rows=by_external_id(), **IDS)
     assert night.summary["suppressed"] == 1, night.error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unfit", [{"_points": "x"}, {"interests": ["a|b"]}])
+def test_an_upload_of_a_consent_alone_is_waited_for(
+    unfit: dict[str, Any], strict: StrictServer, journal: JournalDatabase, tmp_path: Path
+) -> None:
+    """The row is invalid, or no file can contain it."""
+    source = [{"external_id": "C2", "_email": ANA, "_newsletterSubscriptionStatus": "unsubscribed", **unfit}]
+    arguments = {
+        "deferrable": True,
+        "patch_leftovers": False,
+        "failure_budget": 1,
+        "fields": BAR,
+        "rows": source,
+        **IDS,
+    }
+    strict.update(import_hold="queued", deletes_nobody_with=404)
+    load = import_rows("load", **arguments)
+    assert load.state == "deferred", load.error
+    forget = Process(tmp_path, "forget", erase_in, keys=[SPELLINGS[1]])
+    forget.wait_until_it_says("1 import")
+    assert deletions(strict) == []
+    strict.update(import_hold=None)
+    erased = forget.end(60)
+    run = import_rows("load", **arguments, method=load.error.method_name, event=event_of(load))
+    assert (erased.state, len(receipts(journal))) == ("success", 1), erased.error
+    assert (run.state, run.summary["invalid"], the_sum(run.summary)) == ("success", 1, 1), run.error
+    assert journal.pending() == 0
 
 
 @pytest.mark.slow

@@ -12,9 +12,10 @@ import pytest
 import sqlalchemy as sa
 
 from airflow_provider_connectif.api.errors import NoResponseError, NotFoundError
+from airflow_provider_connectif.contacts.by_import import withdrawn_part
 from airflow_provider_connectif.contacts.erasure import ContactErasure
 from airflow_provider_connectif.contacts.fields import KeyKind
-from airflow_provider_connectif.contacts.identity import FORMS, person
+from airflow_provider_connectif.contacts.identity import FORMS, people_beside_key, people_of, person
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.named_people import people_beside, people_named, people_of_row
 from airflow_provider_connectif.contacts.resource import ContactResource
@@ -37,6 +38,7 @@ from tests.unit.conftest import OpenJournal
 
 ANA, BEN = person("email", "Ana@Example.com"), person("email", "ben@example.com")
 SECRET = b"between us"
+NEWS = "_newsletterSubscriptionStatus"
 DIGESTS = Digests("row", "patch", "mapping")
 
 
@@ -253,6 +255,47 @@ def test_what_says_for_which_upload_to_wait_stays_until_it_has_ended(open_journa
     assert keys_of(journal, "_pending") == {"C1", "C2", "C3"}
     forget(journal, ANA)
     assert keys_of(journal, "_pending") == {"C2", "C3"}
+
+
+UNFIT = {"external_id": "C1", "_email": " Ana@example.com", "_points": "x", NEWS: "unsubscribed"}
+"""A row of which only the withdrawn consent is sent."""
+
+
+def parts_alone() -> list[Patch]:
+    """The consent of an invalid row, and of a row that no file can contain."""
+    of_invalid = ContactResource(ContactMapping("external_id")).urgent_part_of_row(1, UNFIT)
+    consent = {NEWS: "unsubscribed"}
+    of_unfit = withdrawn_part(Patch(2, "C2", {**consent, "_email": "ana@example.com", "x": ["a|b"]}, {}, DIGESTS))
+    # The e-mail may be known already, so that it is among the properties that are not sent.
+    known = Patch(3, "C3", {**consent, "x": ["a|b"]}, {}, DIGESTS, others={"_email": "ana@example.com"})
+    parts = [of_invalid, of_unfit, withdrawn_part(known)]
+    assert all(part is not None and part.properties == consent for part in parts)
+    return [part._replace(digests=DIGESTS, counted_as="invalid") for part in parts if part is not None]
+
+
+@pytest.mark.parametrize("secret", [None, SECRET])
+def test_a_consent_that_goes_alone_is_found_by_the_other_key_of_its_row(
+    secret: bytes | None, open_journal: OpenJournal
+) -> None:
+    journal = open_journal(key_secret=secret)
+    lines = journal.plan.import_lines
+    lines.begin()
+    lines.add([(part, 0, True) for part in parts_alone()], lambda key: key, people_beside_key)
+    sent = SentFile(0, 3, since=time.time(), import_id="i1")
+    journal.plan.save(ImportState([sent], [Group([0], 3, counted_as="invalid")]).as_json())
+    it = forgetting(journal, list_secret=secret)
+    assert [upload.import_id for upload in it.open_uploads([ANA])] == ["i1"]
+    forget(journal, ANA, list_secret=secret)
+    assert keys_of(journal, "_pending") == set()
+
+
+def test_so_it_is_in_a_plan_of_requests(open_journal: OpenJournal) -> None:
+    journal = open_journal()
+    journal.plan.add(parts_alone(), lambda key: key)
+    journal.plan.save({})
+    assert all(ANA in people_of("external_id", part) for batch in journal.plan.patches() for part in batch)
+    forget(journal, ANA)
+    assert (keys_of(journal, "_pending"), journal.plan.take_removed()) == (set(), 0)
 
 
 def test_a_file_that_is_not_uploaded_loses_her_at_once(open_journal: OpenJournal) -> None:
