@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_connectif.api.import_record import Import
+from airflow_provider_connectif.contacts.consent import RANKS
 from airflow_provider_connectif.imports.account import Account
 from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles, Found
 from airflow_provider_connectif.imports.context import ImportContext
@@ -198,7 +199,16 @@ class Settlement:
                     for contact, digest in digests.items():
                         lines.reject(contact, digest, None, reason, is_written=True)
                 self._account.report.rejects.flush()  # a process that continues writes none of these rows again
-                refuse_contacts(lines, [found.number for found in new.values()], self._as_saved())
+                numbers, alone = [found.number for found in new.values()], self._alone(new.values())
+                refuse_contacts(lines, numbers, self._as_saved(), alone=alone, ranked=RANKS)
+
+    def _alone(self, contacts: Iterable[Found]) -> dict[str, list[int]]:
+        """Return the numbers of contacts whose rows already have an outcome, by that outcome."""
+        numbers: dict[str, list[int]] = {}
+        for found in contacts:
+            if (counted_as := self._state.groups[found.group].counted_as) is not None:
+                numbers.setdefault(counted_as, []).append(found.number)
+        return numbers
 
     def _find(self, keys: Collection[str], file: int) -> Mapping[str, Found]:
         return {} if self._contacts is None else self._contacts.find(keys, file)

@@ -19,7 +19,7 @@ from airflow_provider_connectif.imports.rules import ImportRules
 from airflow_provider_connectif.imports.shapes import Shapes, Survey, blank_in
 from airflow_provider_connectif.imports.suppressed import account_for_removed, suppressed_in, without_suppressed
 from airflow_provider_connectif.journal.import_state import ImportState
-from airflow_provider_connectif.journal.patch_columns import accepted, remaining
+from airflow_provider_connectif.journal.patch_columns import accepted, refused_before, remaining
 from airflow_provider_connectif.journal.pending import PendingChanges, Rank
 from airflow_provider_connectif.journal.properties import entries_of, only, updated, without
 from airflow_provider_connectif.journal.states import REMOVED
@@ -204,7 +204,13 @@ def add_withdrawn_part(files: ImportFiles, patch: Patch, rules: ImportRules) -> 
     if rules.on_existing == "keep" or (part := withdrawn_part(patch)) is None:
         return []
     if part.digests is not None:
+        refused = refused_before(part)
+        part = part._replace(
+            properties={name: part.properties[name] for name in part.properties if name not in refused}
+        )
         part = part._replace(digests=accepted(part))
+        if not part.properties:
+            return []
     with contextlib.suppress(InvalidRow):  # its key
         return [(part, *files.add(part))]
     return []

@@ -125,7 +125,7 @@ class Differences:
             of_patch.hexdigest(),
             self._mapping_digest,
             without_marks(after, ranked, Mark.BEFORE, Mark.REFUSED) if ranked and has_more else after,
-            column,
+            without_marks(column, ranked, Mark.REFUSED) if self.sends_all and column and ranked else column,
         )
         standings = patch.standings
         if self._ranks and (ranked or has_more):

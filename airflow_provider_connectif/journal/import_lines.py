@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from airflow_provider_connectif.journal.database import JournalDatabase
+from airflow_provider_connectif.journal.patch_columns import refusable
 from airflow_provider_connectif.journal.payloads import Payloads
 from airflow_provider_connectif.journal.spellings import spelling_of
 from airflow_provider_connectif.journal.tables import SPELLING
@@ -25,7 +26,7 @@ class ImportLine(NamedTuple):
     """A contact of a file.
 
     ``number``: of its row in the source. ``group``: below zero if Connectif has rejected it. ``digest``: for the
-    journal if it is rejected; ``None`` for a part of a row that was not sent.
+    journal if it is rejected.
     """
 
     number: int
@@ -167,6 +168,16 @@ class ImportLines:
         query = self.keys_of([group]).order_by(self._pending.c.number).limit(most)
         return [row.contact_key for row in self._database.rows(query)]
 
+    def numbered(self, numbers: Sequence[int]) -> Any:
+        """Return the condition for contacts with these numbers."""
+        pending = self._pending.c
+        return sa.and_(pending.plan_id == self._plan_id, pending.number.in_(list(numbers)))
+
+    def set_properties(self, connection: sa.Connection, columns: Mapping[int, bytes]) -> None:
+        """Set the digests of properties, by number."""
+        for number, column in columns.items():
+            connection.execute(sa.update(self._pending).where(self.numbered([number])).values(properties=column))
+
     def refuse(self, connection: sa.Connection, numbers: Sequence[int]) -> None:
         """Mark contacts that Connectif has rejected: the acknowledgement of their groups leaves them out."""
         pending = self._pending.c
@@ -207,7 +218,9 @@ class ImportLines:
     ) -> dict[str, Any]:
         digests, is_alone = patch.digests, patch.counted_as is not None
         row_digest = patch_digest = None
-        if digests is not None and not is_alone:
+        if digests is not None and is_alone:
+            row_digest = refusable(patch)  # for the mark of a rejected part
+        elif digests is not None:
             # An import leaves blank values out, so Connectif does not hold everything that the patch of such a row
             # sets. Its row has a digest all the same, in case that it is rejected.
             row_digest = digests.row if is_complete else digests.row or digests.patch

@@ -5,17 +5,20 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from airflow_provider_connectif.journal.lines import ACKNOWLEDGED_COLUMNS, IN_PART, NOTED
+from airflow_provider_connectif.journal.properties import changed, entries_of, marked_kept, refused_marks, updated
 from airflow_provider_connectif.journal.run_lines import RunLines
 from airflow_provider_connectif.journal.states import ACKNOWLEDGED, INVALID, REJECTED, UNDELIVERED, outcome_columns
 from airflow_provider_connectif.journal.tables import SPELLING
 from airflow_provider_connectif.records.outcomes import Outcome
 
 GIVEN_UP = "its import ended without reporting a result for it"
+_PARTS_AT_ONCE = 500
 
 
 class GroupsAlike(NamedTuple):
@@ -28,22 +31,68 @@ class GroupsAlike(NamedTuple):
     reasons: Mapping[str, str]
 
 
-def refuse_contacts(lines: RunLines, numbers: Sequence[int], state: Mapping[str, Any]) -> None:
+def refuse_contacts(
+    lines: RunLines,
+    numbers: Sequence[int],
+    state: Mapping[str, Any],
+    *,
+    alone: Mapping[str, Sequence[int]] = MappingProxyType({}),
+    ranked: Collection[str] = (),
+) -> None:
     """Mark contacts of files that Connectif has rejected, in one transaction with the collected lines.
 
     :param lines: of the run that has imported.
     :param numbers: of their rows.
     :param state: of the run, saved with them.
+    :param alone: the numbers of those of which only a part was sent, by the outcome that their rows already have.
+    :param ranked: properties that such a part may have.
     :raises JournalError: as :func:`settle_files`.
     """
     of_files = lines.plan.import_lines
 
     def write(connection: sa.Connection) -> None:
         of_files.refuse(connection, numbers)
+        for counted_as, parts in alone.items():
+            for first in range(0, len(parts), _PARTS_AT_ONCE):
+                _refuse_parts(connection, lines, counted_as, parts[first : first + _PARTS_AT_ONCE], ranked)
         lines.plan.save_in(connection, state)
 
     lines.write_beside(write)
     lines.commit()
+
+
+def _refuse_parts(
+    connection: sa.Connection, lines: RunLines, counted_as: str, numbers: Sequence[int], ranked: Collection[str]
+) -> None:
+    """Write that parts of rows were rejected, so that they are not sent again until their rows change."""
+    of_files, tables = lines.plan.import_lines, lines.database.tables
+    pending, known, which = tables.pending.c, tables.lines.c, of_files.numbered(numbers)
+    of_contact = sa.and_(known.sync_id == lines.sync_id, known.contact_key == pending.contact_key)
+    query = (
+        sa.select(pending.number, pending.row_digest, pending.properties, known.properties)
+        .select_from(tables.pending.outerjoin(tables.lines, of_contact))
+        .where(which, pending.row_digest.is_not(None), pending.properties.is_not(None))
+    )
+    columns = {}
+    for number, row_digest, accepted, held in connection.execute(query).fetchall():
+        # Properties in flight have no entry in the line.
+        before, after = bytes(held or b""), bytes(accepted)
+        marks = refused_marks(sorted(changed(before, after, ranked)), row_digest)
+        columns[number] = updated(before, [*entries_of(marked_kept(after, ranked)), *marks])
+    of_files.set_properties(connection, columns)
+    values = {**_names(lines), "state": _state_of(counted_as)}
+    these = of_files.numbered(list(columns))
+    statement = tables.acknowledge_pending(lines.database.dialect, these, list(IN_PART), values, are_whole=False)
+    connection.execute(statement)
+
+
+def _names(lines: RunLines) -> dict[str, Any]:
+    return {"sync_id": lines.sync_id, "run_id": lines.run_id, "generation": lines.generation}
+
+
+def _state_of(counted_as: str) -> str:
+    """Return the state of a line whose row already has this outcome."""
+    return INVALID if counted_as == Outcome.INVALID else REJECTED
 
 
 def settle_files(
@@ -68,7 +117,7 @@ def settle_files(
     :raises JournalError: the database failed, or another process has taken over.
     """
     database, of_files = lines.database, lines.plan.import_lines
-    names = {"sync_id": lines.sync_id, "run_id": lines.run_id, "generation": lines.generation}
+    names = _names(lines)
     delivered = {
         **outcome_columns(ACKNOWLEDGED),
         "delivered_at": datetime.now(UTC),
@@ -80,9 +129,8 @@ def settle_files(
         columns, values = list(ACKNOWLEDGED_COLUMNS), {**names, **delivered}
         which = [(of_files.whole_rows(groups), True), (of_files.rows_in_part(groups), False)]
         if counted_as is not None:
-            row_state = INVALID if counted_as == Outcome.INVALID else REJECTED
             columns = [*IN_PART, SPELLING, "delivered_at"]
-            values = {**names, "state": row_state, "delivered_at": delivered["delivered_at"]}
+            values = {**names, "state": _state_of(counted_as), "delivered_at": delivered["delivered_at"]}
             which = [(of_files.parts_alone(groups), False)]
         statements += [
             database.tables.acknowledge_pending(database.dialect, rows, columns, values, are_whole=are_whole)

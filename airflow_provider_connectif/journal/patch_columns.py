@@ -11,6 +11,7 @@ from airflow_provider_connectif.journal.properties import (
     entries_of,
     kept_marks,
     only,
+    refused_marks,
     unseen_marks,
     updated,
     without_marks,
@@ -84,6 +85,13 @@ def with_kept(column: bytes | None, patch: Patch) -> bytes | None:
 def known_before(patch: Patch) -> bytes | None:
     """Return the digests of properties before a patch; ``None`` if none are known."""
     return None if patch.digests is None else patch.digests.before
+
+
+def refused_before(part: Patch) -> set[str]:
+    """Return the properties that were rejected when they were sent alone, with the same row."""
+    noted = frozenset(entries_of(known_before(part) or b""))
+    marks = zip(part.properties, refused_marks(part.properties, refusable(part)), strict=True)
+    return {name for name, mark in marks if mark in noted}
 
 
 def refusable(patch: Patch) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.integration.test_import_consent import FORBIDDEN, NEWS, NIGHTS, email
-from tests.support.import_runs import account, import_rows
+from tests.support.import_runs import account, import_over_deferral, import_rows
 from tests.support.journals import JournalDatabase, deliver, journal_database
 from tests.support.strict_server import StrictServer
 
@@ -86,3 +86,48 @@ def test_a_consent_that_nobody_looked_up_counts_as_kept_in_an_invalid_row_too(
     summary = night("next", [{**source[0], NEWS: "unsubscribed", "_points": "x"}, {**source[1], NEWS: "unsubscribed"}])
     assert (summary["lowered_alone"], summary["imported"], summary["consent_kept"]) == (1, 1, 2)
     assert {contact[NEWS] for contact in strict.contacts.values()} == {"unsubscribed"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unfit", [{"_points": "x"}, {"interests": ["a|b"]}])
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_consent_that_was_rejected_alone_waits_until_its_row_changes(
+    unfit: dict[str, Any], is_there: bool, journal: JournalDatabase, strict: StrictServer
+) -> None:
+    if is_there:
+        night("load", [{"email": THERE, "_name": "Old", NEWS: "subscribed"}])
+    source = [{"email": THERE, "_name": "Ana", NEWS: "unsubscribed", **unfit}]
+    strict.update(import_rejects=[THERE], faults=[FORBIDDEN])
+    rejected = night("rejected", source)
+    assert (rejected["invalid"], rejected["files"], "lowered_alone" in rejected) == (1, 1, False)
+    again = night("again", source)
+    assert (again["invalid"], again["files"]) == (1, 0)
+    changed = night("changed", [{**source[0], "_name": "Eva"}])
+    assert (changed["invalid"], changed["files"]) == (1, 1)
+    strict.update(import_rejects=[])
+    assert night("held", [{**source[0], "_name": "Eva"}])["files"] == 0
+    refreshed = night("refreshed", [{**source[0], "_name": "Eva"}], full_refresh=True)
+    assert (refreshed["invalid"], refreshed["lowered_alone"]) == (1, 1)
+    assert strict.contacts[THERE][NEWS] == "unsubscribed"
+    assert night("at last", [{**source[0], "_name": "Eva"}])["files"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_deferred", [False, True])
+def test_so_does_the_consent_of_a_held_row(is_deferred: bool, journal: JournalDatabase, strict: StrictServer) -> None:
+    night("load", [{"email": THERE, "_name": "Old", NEWS: "subscribed"}])
+    source = [{"email": THERE, "_name": "Ana", NEWS: "unsubscribed"}]
+    strict.update(import_rejects=[THERE], faults=[FORBIDDEN])
+    assert night("rejected", source)["rejected"] == 1
+    if is_deferred:
+        runs = import_over_deferral("alone", rows=source, failure_budget=1, fields=BAR, **NIGHTS)
+        assert ([run.state for run in runs][-1], len(runs)) == ("success", 2), runs[-1].error
+        alone = runs[-1].summary
+    else:
+        alone = night("alone", source)
+    assert (alone["held"], alone["files"], "lowered_alone" in alone) == (1, 1, False)
+    again = night("again", source)
+    assert (again["held"], again["files"]) == (1, 0)
+    strict.update(import_rejects=[])
+    changed = night("changed", [{**source[0], "_name": "Eva"}])
+    assert (changed["imported"], strict.contacts[THERE][NEWS]) == (1, "unsubscribed")

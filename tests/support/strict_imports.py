@@ -30,6 +30,7 @@ SETTINGS: dict[str, Any] = {
     "import_hold": None,  # imports stay in this state, "queued" or "inProgress", until it is None
     "import_workers": 10,  # imports in progress together
     "import_zero": True,  # whether 0 is an integer; the documents can be read both ways
+    "import_rejects": [],  # contacts of which each row is rejected
     "import_created_with": {},  # what a row that creates a contact sets besides, as the defaults of required fields
     "import_existing": "success",  # what a row that is left alone counts as: "success", "errors" or nothing
     "import_order": "newest",  # of the list, or "oldest"
@@ -238,6 +239,8 @@ class Import:
         for at, cells in enumerate(batch, start=line):
             try:
                 key, properties = header.read(cells)
+                if key in self.imports.account.import_rejects:
+                    raise strict_csv.CellError("is refused")
             except strict_csv.CellError as error:
                 self.errors += 1
                 report.write(_report_line(self, header, cells, at, str(error)))
