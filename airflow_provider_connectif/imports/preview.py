@@ -64,6 +64,9 @@ class ImportPreview:
                 try:
                     if not (is_without_effect(patch) or sets_nothing(patch)):
                         files.add(patch)
+                    elif patch.counted_as is None:
+                        self.valid -= 1
+                        self._report.tally.count_many(Outcome.UNCHANGED, 1)
                     self._by_patch += resource.requests(patch)
                 except InvalidRow as invalid:
                     if patch.counted_as is None:

@@ -131,3 +131,24 @@ def test_so_does_the_consent_of_a_held_row(is_deferred: bool, journal: JournalDa
     strict.update(import_rejects=[])
     changed = night("changed", [{**source[0], "_name": "Eva"}])
     assert (changed["imported"], strict.contacts[THERE][NEWS]) == (1, "unsubscribed")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", [{"_name": ""}, {NEWS: "subscribed"}])
+def test_a_check_counts_what_no_file_sets_as_unchanged(
+    change: dict[str, Any], journal: JournalDatabase, strict: StrictServer
+) -> None:
+    source = [{"email": key, "_name": "Ana", NEWS: "unsubscribed"} for key in (THERE, FITS)]
+    night("load", source)
+    source = [{**source[0], **change}, {**source[1], "_name": "Eva"}]
+    arguments = NIGHTS | {"on_existing": "update", "fields": BAR}
+    if NEWS in change:
+        # A raised consent that was kept is not sent again.
+        strict.change_contacts({THERE: {NEWS: "unsubscribed"}})
+        strict.update(faults=[FORBIDDEN])
+        night("kept", [source[0], {**source[1], "_name": "Ana"}])
+        source[0]["_name"] = ""
+    check = import_rows("check", rows=source, check_only=True, **arguments)
+    summary = night("real", source)
+    assert (check.summary["valid"], summary["imported"]) == (1, 1)
+    assert (check.summary["unchanged"], check.summary["files"]) == (summary["unchanged"], summary["files"]) == (1, 1)
