@@ -240,6 +240,7 @@ def describe_failure(error: Exception, timeouts: Timeouts) -> str:
         (requests.exceptions.ProxyError, "the proxy refused or failed"),
         (requests.exceptions.Timeout, f"no response within {timeouts.read:g} s"),
         (requests.exceptions.ContentDecodingError, "the response could not be decoded"),
+        (urllib3.exceptions.DecodeError, "the response could not be decoded"),
     ):
         if isinstance(error, kind):
             return words

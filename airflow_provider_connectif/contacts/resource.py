@@ -52,7 +52,7 @@ class ContactResource(Resource):
     ranks = RANKS
     rules_version = ContactMapping.rules_version
     definitions_scope = "Contact fields: Read"
-    without_definitions = "custom fields are not checked before sending, their values are sent by their own type"
+    without_definitions = "custom fields are not checked; a text is sent as text, a number as a number"
 
     def __init__(
         self,

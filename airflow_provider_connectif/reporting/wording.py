@@ -16,13 +16,21 @@ NEW_SYNC = "The journal has no rows of sync %r yet: every row counts as new"
 
 # The source
 
-NO_ROWS = "The source had no rows: if that is unexpected, check its query%s"
+NO_ROWS = "The source had no rows: if that is unexpected, check the query or the upstream task%s"
 ROWS_BEFORE = "Rows in the last complete read: {rows:,}"
 MIN_ROWS = "min_rows=1 makes the task fail instead"
+MIN_ROWS_IS_A_SHARE = (
+    "min_rows is a share of the rows of the last complete read: there is no such read, or it had no rows"
+)
 MIN_ROWS_NEEDS_JOURNAL = "With a journal, min_rows=1 makes the task fail instead"
 NO_DRY_RUN_OF_UPSTREAM = "The rows come from an upstream task, which a dry run cannot read: use check_only=True"
 NO_DRY_RUN_OF_FUNCTION = "The rows come from a function, which a dry run does not call: use check_only=True"
-SCOPE_MISSING = "The API key does not have the scope %s (403), or the account is blocked:\n  %s"
+SCOPE_MISSING = (
+    "The field definitions cannot be read (403)\n"
+    "  Either the API key does not have the scope %s, or the account is blocked\n"
+    "  Consequence: %s\n"
+    "  Give the key this scope, or give the operator your own definitions (fields=)"
+)
 OTHER_OWNER = (
     "Sync %r of this journal also writes %s\n"
     "  Map a consent property in one sync only, unless the syncs write to different accounts"
@@ -40,8 +48,8 @@ HOLDER = "\n  Held by: {holder}\n  Its claim ends at {until}, unless that run re
 RATE_LIMIT = "Rate limit: %s; waiting %.0f s, until %s%s"
 RATE_LIMIT_DEFERRED = "Rate limit: %s; deferred until %s%s"
 PAUSE_DEFERRED = "%s; deferred until %s%s"
-CONTINUING = "Continuing after the rate limit: %s pending, %s"
-CONTINUING_WITHOUT_PLAN = "Continuing after the rate limit: %sreading the source from its first row"
+CONTINUING = "Continuing after the deferral: %s pending, %s"
+CONTINUING_WITHOUT_PLAN = "Continuing after the deferral: %sreading the source from its first row"
 PLAN_OF_ANOTHER_KIND = (
     "The DAG has changed since the plan was stored: reading the source from its first row\n  Plan: %s; task: %s"
 )
@@ -89,7 +97,7 @@ EARLIER_ATTEMPT = "An earlier attempt did not upload everything\n  %s"
 EARLIER_ATTEMPT_LEFT = "An earlier attempt did not carry out on_removed for all contacts that left the source\n  %s"
 TROUBLE_OF_EARLIER_ATTEMPT = "Earlier attempt: %s"
 TRIGGER_GAVE_UP = "The triggerer cannot poll the imports; the task polls instead\n  %s"
-EARLIER_RUN = "An earlier run has left imports open: waiting for them first\n  Run: %s"
+EARLIER_RUN = "This run sends nothing until the imports of an earlier run have finished\n  Earlier run: %s"
 EARLIER_RUN_DEFERRED = "An earlier run has left imports open: deferred, next check at {again}\n  Run: {run_id}"
 EARLIER_RUN_FINISHED = "The imports of the earlier run have finished\n  %s, %s rejected"
 EARLIER_RUN_SETTLED = "Another task of this run has settled the imports of the earlier run"

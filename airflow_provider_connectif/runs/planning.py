@@ -81,9 +81,9 @@ class Planning:
         )
         passed = check_guards(guarded, self._settings.guards, self._last_of_task)
         if passed:
-            self._report.log.warning("guards_off: the plan is sent although it exceeds %s", "; ".join(passed))
-        elif min_rows and not plan.read:  # a share before the first complete read
-            self._report.log.warning(wording.NO_ROWS, "")
+            self._report.log.warning("guards_off is set, so these guards do not stop the plan: %s", "; ".join(passed))
+        elif min_rows and not plan.read:  # a share of no rows
+            self._report.log.warning(wording.NO_ROWS, wording.details(wording.MIN_ROWS_IS_A_SHARE, wording.MIN_ROWS))
         if comparison is not None:
             self._note_sending(departures, comparison.keyless.record)
 

@@ -413,7 +413,7 @@ def test_the_log_tells_what_is_pending_and_how_long_it_takes(
         first_lines[3],
     )
     # A window of 20 requests more than the one that is there, and the wait for the next one.
-    assert second_lines[0] == "Continuing after the rate limit: 30 contacts pending, about 1 min left"
+    assert second_lines[0] == "Continuing after the deferral: 30 contacts pending, about 1 min left"
     assert [line.split(" ")[0] for line in second_lines] == ["Continuing", "Rate"]
     assert re.search(
         r"40 of 50 sent, about \d\.\d s left\n  50 rows read, 40 delivered .*, 40 requests$", second_lines[1]

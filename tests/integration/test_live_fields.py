@@ -114,7 +114,7 @@ HTML = "<html>Bad gateway</html>"
     [
         ([{"status": 503, "text": HTML}, {"status": 500}], "success", 1, "Done: "),
         ([{"status": 429, "headers": {"Retry-After": "1"}}], "success", 1, "Done: "),
-        ({"status": 403}, "success", 1, "does not have the scope Contact fields: Read (403)"),
+        ({"status": 403}, "success", 1, "does not have the scope Contact fields: Read, or"),
         ({"status": 404}, "up_for_retry", 0, "Stopped early: "),
         ({"status": 200, "text": HTML}, "up_for_retry", 0, "HTTP 200 OK with an HTML or XML page"),
         ({"status": 200, "text": '{"results": []}'}, "up_for_retry", 0, "Stopped early: "),

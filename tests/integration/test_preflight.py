@@ -185,8 +185,10 @@ def test_without_the_scope_the_run_works_warns_once_and_says_what_is_not_checked
     assert report["contacts"] == {"a@example.com": {"_name": "5", "loyalty_tier": "gold", "boolean_00": True}}
     assert len(report["pages"]) == 1
     warning = (
-        "The API key does not have the scope Contact fields: Read (403), or the account is blocked:\n"
-        "  custom fields are not checked before sending"
+        "The field definitions cannot be read (403)\n"
+        "  Either the API key does not have the scope Contact fields: Read, or the account is blocked\n"
+        "  Consequence: custom fields are not checked; a text is sent as text, a number as a number\n"
+        "  Give the key this scope, or give the operator your own definitions (fields=)"
     )
     assert log.count(warning) == log.count("Contact fields: Read") == 1
 

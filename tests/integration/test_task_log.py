@@ -40,7 +40,7 @@ def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase
     return journal_database("sqlite", request)
 
 
-NO_ROWS = "The source had no rows: if that is unexpected, check its query"
+NO_ROWS = "The source had no rows: if that is unexpected, check the query or the upstream task"
 
 
 def rows(count: int) -> list[dict[str, Any]]:
@@ -344,7 +344,8 @@ def test_a_share_of_no_earlier_rows_does_not_hide_that_there_are_none(
     journal: JournalDatabase, strict: StrictServer, lines: Lines
 ) -> None:
     assert deliver("night 1", rows=[], min_rows=0.5).state == "success"
-    assert lines(level="warning") == [NO_ROWS]
+    share = "\n  min_rows is a share of the rows of the last complete read: there is no such read, or it had no rows"
+    assert lines(level="warning") == [NO_ROWS + share + "\n  min_rows=1 makes the task fail instead"]
 
 
 # The journal

@@ -12,6 +12,7 @@ import requests
 import urllib3
 
 from airflow_provider_connectif.api.decoding import CHUNK, pieces_of
+from airflow_provider_connectif.api.transport import Timeouts, describe_failure
 
 _RANDOM = random.Random(1)
 CONTENTS = [b"", b"x", bytes(CHUNK), bytes(5 * CHUNK + 1), _RANDOM.randbytes(CHUNK), _RANDOM.randbytes(3 * CHUNK + 7)]
@@ -55,5 +56,6 @@ def test_what_is_cut_off_is_never_taken_as_whole(content: bytes) -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_what_is_not_compressed_although_it_says_so_is_an_error(encoding: str) -> None:
-    with pytest.raises(urllib3.exceptions.DecodeError):
+    with pytest.raises(urllib3.exceptions.DecodeError) as error:
         list(pieces_of(response(b'{"_email": "ana@example.com"}', encoding)))
+    assert describe_failure(error.value, Timeouts(connect=5.0, read=30.0)) == "the response could not be decoded"

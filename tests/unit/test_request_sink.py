@@ -168,7 +168,7 @@ def test_the_process_that_comes_back_sends_what_is_left_and_counts_all(
     assert run.sink.summary_is_complete
     assert run.sink.summary() == {"deferrals": 1}
     assert run.report.effort.requests == 20
-    assert run.log.all[0].startswith("Continuing after the rate limit: 15 contacts pending, ")
+    assert run.log.all[0].startswith("Continuing after the deferral: 15 contacts pending, ")
     assert (rows_of(path, "plans"), rows_of(path, "pending")) == (0, 0)
 
 
@@ -237,7 +237,7 @@ def test_a_plan_that_is_gone_is_made_again(parked: Callable[..., Delivery], path
     assert not run.sink.resume()
     assert run.account.sent == []
     assert run.log.all == [
-        "Continuing after the rate limit: the changes left to send are gone; reading the source from its first row"
+        "Continuing after the deferral: the changes left to send are gone; reading the source from its first row"
     ]
     assert run.sink.summary_is_complete
     run.close()
@@ -279,7 +279,7 @@ def test_a_run_that_was_deferred_before_it_had_read_keeps_its_effort_and_reads(n
     assert first.sink.deferral is not None
     second = Delivery(new_journal(), after=first)
     assert not second.sink.resume()
-    assert second.log.all == ["Continuing after the rate limit: reading the source from its first row"]
+    assert second.log.all == ["Continuing after the deferral: reading the source from its first row"]
     assert second.report.effort.deferrals == 1
     second.close()
 

@@ -128,7 +128,7 @@ def test_all_rows_are_read_before_the_first_is_sent(new_journal: OpenJournal, pa
 
 def test_a_source_without_rows_is_warned_about() -> None:
     night = Night(None, Rows()).run()
-    assert [line for line in night.log if line.startswith("The source had no rows: if that is unexpected, check its")]
+    assert [line for line in night.log if line.startswith("The source had no rows: if that is unexpected, check the")]
     assert night.run_of.verdict() == (Verdict.SUCCESS, "")
 
 
