@@ -33,7 +33,8 @@ def is_error_document(body: object, status: int) -> bool:
 def hides_an_error(body: object) -> bool:
     """Whether the body of a 2xx is an error document, from a gateway that turns every status into 200.
 
-    Contacts may have custom fields of any name, but they also have system properties, which begin with an underscore.
+    A contact may have custom fields of any name, also ``title`` and ``status``. It is recognised by its system
+    properties, whose names begin with an underscore.
     """
     if not isinstance(body, Mapping) or not _has_error_texts(body):
         return False

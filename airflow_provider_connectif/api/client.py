@@ -23,10 +23,10 @@ _MOST_FIELD_PAGES = 100
 
 
 class ConnectifClient(ImportEndpoints):
-    """Connectif's API for one key; the endpoints of the bulk import are those of :class:`ImportEndpoints`.
+    """Sends requests to Connectif's API with one key; :class:`ImportEndpoints` adds the requests of the bulk import.
 
-    :class:`Quota` paces the requests. A 429 is raised, not waited out, so that the caller can put its request back; the
-        next request waits. The client itself never sends a request twice. Threads may share it.
+    :class:`Quota` paces the requests. A 429 raises an exception, so that the caller can put its request back; the next
+    request waits until the window opens. The client never sends a request twice. Threads may share it.
 
     :param key: the API key; sent to ``base_url`` and nowhere else: redirects are not followed.
     :param base_url: from :func:`airflow_provider_connectif.api.credentials.base_url`.
@@ -79,14 +79,14 @@ class ConnectifClient(ImportEndpoints):
         :param patch: JSON-ready values by property id. Custom fields are documented for this path only, not for the
             newer ``/contacts/email/{email}``.
         :param is_own: decides whether the body of a 2xx (``None``: no body) is the response to this request. If it is
-            not, ``Response.is_own`` is ``False``, and the connection is closed. Default: every body is.
+            not, ``Response.is_own`` is ``False``, and the connection is closed. Default: every body is accepted.
         :param on_fresh_connection: use none of the pooled connections.
         :return: status 200 (updated) or 201 (created), with the current contact if the response shows it ("optionally",
             by the API reference, "patch-contact").
         :raises ConnectifHttpError: the subclass of the status.
         :raises NoResponseError: no complete response; the contact may or may not have been changed.
         :raises NotConnectifError: a 2xx whose body is neither a contact nor empty: a proxy's page, for example.
-        :raises QuotaClosed: the run must stop; the request waited for the window.
+        :raises QuotaClosed: the run must stop; the request waited for the window, and was not sent.
         """
         path = f"/contacts/{path_segment(email)}"
         return self.send("PATCH", path, patch, is_own=is_own, on_fresh_connection=on_fresh_connection)
@@ -99,7 +99,7 @@ class ConnectifClient(ImportEndpoints):
         is_own: IsOwn = lambda _: True,
         on_fresh_connection: bool = False,
     ) -> Response:
-        """``PATCH /contacts/external-id/{externalId}``: as :meth:`patch_contact`, with the store's own id as the key.
+        """``PATCH /contacts/external-id/{externalId}``: like :meth:`patch_contact`, with the store's own id as the key.
 
         :param external_id: at most 50 characters (API reference, resource "ContactPatchByEmail").
         :param patch: as in :meth:`patch_contact`. Whether this path takes custom fields is not documented.
@@ -114,19 +114,19 @@ class ConnectifClient(ImportEndpoints):
         resource and from the pages of other ``GET`` requests.
 
         :param email: the contact key; it is sent percent-encoded.
-        :return: values by property id, unchanged; it is not checked which contact it is. ``None``: Connectif's own
-            error document (404) says that there is no such contact.
+        :return: values by property id, unchanged. The client does not check that they are of this contact. ``None``:
+            Connectif's own error document (404) says that there is no such contact.
         :raises NotFoundError: a 404 without the error document, possibly from a proxy in between.
         :raises ConnectifHttpError: the subclass of any other status outside 2xx, such as :class:`ForbiddenError` for an
             API key that cannot read contacts.
         :raises NoResponseError: no complete response.
         :raises NotConnectifError: a 2xx without a body, or whose body is not a JSON object, or an error document.
-        :raises QuotaClosed: the run must stop; the request waited for the window.
+        :raises QuotaClosed: the run must stop; the request waited for the window, and was not sent.
         """
         return self._get_contact(f"/contacts/{path_segment(email)}")
 
     def get_contact_by_external_id(self, external_id: str) -> Mapping[str, Any] | None:
-        """``GET /contacts/external-id/{externalId}``, as :meth:`get_contact`."""
+        """``GET /contacts/external-id/{externalId}``: like :meth:`get_contact`, with the store's own id as the key."""
         return self._get_contact(f"/contacts/external-id/{path_segment(external_id)}")
 
     def _get_contact(self, path: str) -> Mapping[str, Any] | None:
@@ -144,19 +144,19 @@ class ConnectifClient(ImportEndpoints):
         harmless.
 
         :param email: the contact key; it is sent percent-encoded.
-        :return: ``True`` after a 2xx, which need not mean that there was a contact. ``False``: Connectif's own error
+        :return: ``True`` after a 2xx, which does not prove that there was a contact. ``False``: Connectif's own error
             document (404) says that there is no such contact.
         :raises NotFoundError: a 404 without the error document, possibly from a proxy in between.
         :raises ConnectifHttpError: the subclass of any other status outside 2xx, such as :class:`ForbiddenError` for an
             API key that cannot delete contacts.
         :raises NoResponseError: no complete response; the contact may or may not have been deleted.
         :raises NotConnectifError: a 2xx with a body that is not a JSON object, or an error document.
-        :raises QuotaClosed: the run must stop; the request waited for the window.
+        :raises QuotaClosed: the run must stop; the request waited for the window, and was not sent.
         """
         return self._delete_contact(f"/contacts/{path_segment(email)}")
 
     def delete_contact_by_external_id(self, external_id: str) -> bool:
-        """``DELETE /contacts/external-id/{externalId}``, as :meth:`delete_contact`."""
+        """``DELETE /contacts/external-id/{externalId}``: like :meth:`delete_contact`, with the store's own id."""
         return self._delete_contact(f"/contacts/external-id/{path_segment(external_id)}")
 
     def _delete_contact(self, path: str) -> bool:
@@ -172,8 +172,8 @@ class ConnectifClient(ImportEndpoints):
         """``GET /contact-fields/``, all pages: the account's field definitions; needs "Contact fields: Read".
 
         :return: ``ContactField`` objects, unchanged.
-        :raises MalformedResponseError: a response without ``results``, or with a result that is not an object; a next
-            page on another host, seen before, or beyond the hundredth.
+        :raises MalformedResponseError: a response has no ``results``, or one of them is not an object. Or the next page
+            is on another host, outside the base URL, a page that was read before, or the 101st.
         """
         pages = read_pages(self._transport, "/contact-fields/", _MOST_FIELD_PAGES)
         fields = [entry for page in pages for entry in page]
@@ -202,11 +202,11 @@ class ConnectifClient(ImportEndpoints):
         is_own: IsOwn = lambda _: True,
         on_fresh_connection: bool = False,
     ) -> Response:
-        """Send one request with a JSON object as its body; the response shows an object, or has no body.
+        """Send one request with a JSON object as its body; the response must have a JSON object, or no body.
 
         :param method: ``PATCH``, ``POST`` or ``PUT``.
         :param path: below the base URL; keys in it must be encoded by :func:`path_segment`.
-        :raises ConnectifHttpError: as :meth:`patch_contact`, also the other errors.
+        :raises ConnectifHttpError: the subclass of the status. All other errors are those of :meth:`patch_contact`.
         """
         content = json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
         return self._transport.send_object(
@@ -215,9 +215,9 @@ class ConnectifClient(ImportEndpoints):
 
 
 def path_segment(key: str) -> str:
-    """Return a key as one path segment.
+    """Return a key as one path segment, percent-encoded.
 
-    :raises ValueError: it cannot be one: ``.`` and ``..`` are removed from a URL, however they are encoded.
+    :raises ValueError: the key is empty, ``.`` or ``..``. Dots are removed from a URL, even if they are encoded.
     """
     if key in ("", ".", ".."):
         raise ValueError("a key that is empty, '.' or '..' cannot be part of a URL")

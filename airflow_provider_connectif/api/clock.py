@@ -1,4 +1,4 @@
-"""The clock for everything that waits: tests pass one whose hours take milliseconds."""
+"""The clock that every wait uses. Tests pass a clock of their own, whose hours take milliseconds."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class SystemClock:
 
     def sleep(self, seconds: float) -> None:
         """Wait for some seconds."""
-        # Senders and imports are handed their clock, so that unit tests hand in one that does not sleep.
+        # Unit tests pass a clock that does not sleep.
         time.sleep(seconds)
 
     def wait(self, condition: threading.Condition, seconds: float) -> None:

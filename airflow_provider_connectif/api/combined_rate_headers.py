@@ -13,7 +13,7 @@ _MOST_MEMBERS = 20
 
 
 class CombinedRate(NamedTuple):
-    """The parts of the header as text; ``None`` if it does not have them, or not as a number."""
+    """The parts of the header as text; a part is ``None`` if it is missing or not a number."""
 
     limit: str | None = None
     remaining: str | None = None
@@ -21,11 +21,11 @@ class CombinedRate(NamedTuple):
 
 
 def read_combined(rate: str | None, policy: str | None) -> CombinedRate:
-    """Read ``RateLimit`` in both of its forms, with ``RateLimit-Policy`` for the limit.
+    """Read ``RateLimit`` in both of its forms; the limit of the second form is in ``RateLimit-Policy``.
 
     Draft 7 has one policy: ``limit=100, remaining=0, reset=30``. Draft 8 has a list of policies, each with a name and
-    parameters: ``"burst";r=3;t=1, "default";r=0;t=30``. The policy with the fewest requests left counts; if several
-    have none left, the one that takes longest.
+    parameters: ``"burst";r=3;t=1, "default";r=0;t=30``. Of several policies, the one with the fewest requests left
+    counts. If several have none left, the one with the longest reset counts.
     """
     policies: list[tuple[str | None, CombinedRate]] = [
         (None, CombinedRate(told.get("limit"), told.get("remaining"), told.get("reset"))) for told in _draft_7(rate)
@@ -42,7 +42,7 @@ def read_combined(rate: str | None, policy: str | None) -> CombinedRate:
 
 
 def _draft_7(rate: str | None) -> list[dict[str, str | None]]:
-    """Return the parts of a header of draft 7, once for each occurrence: a repeated name begins the next one."""
+    """Return the parts of a draft 7 header. If it occurs several times, a repeated name begins the next occurrence."""
     found: list[dict[str, str | None]] = []
     for name, value in (_pair(piece) for member in members(rate or "") for piece in member):
         if name not in _DRAFT_7:
@@ -54,7 +54,7 @@ def _draft_7(rate: str | None) -> list[dict[str, str | None]]:
 
 
 def members(text: str) -> list[list[str]]:
-    """Return the members of a list, each as its value and parameters, trimmed; commas within quotes do not separate."""
+    """Return the members of a header's list, each as its value and parameters; a comma in quotes does not separate."""
     found: list[list[str]] = [[""]]
     for part in _QUOTED_OR_PLAIN.findall(text):
         if part == ",":
@@ -67,14 +67,14 @@ def members(text: str) -> list[list[str]]:
 
 
 def _tightness(rate: CombinedRate) -> tuple[float, float]:
-    # A policy without its remaining requests counts only if no other policy has them.
+    # A policy that does not give its remaining requests counts only if no policy gives them.
     remaining = float("inf") if rate.remaining is None else float(rate.remaining)
     reset = float(rate.reset or 0)
     return remaining, (reset if remaining else -reset)
 
 
 def _quotas(policy: str | None) -> Mapping[str, str]:
-    """Return the requests of a window by the name of the policy (``"default";q=100;w=60``)."""
+    """Return the number of requests that each policy allows in a window, by its name (``"default";q=100;w=60``)."""
     quotas = {}
     for member in members(policy or ""):
         quota = dict(map(_pair, member[1:])).get("q")

@@ -1,6 +1,6 @@
 """Connections that read exactly one response to each request, limit the time for its head, and print nothing.
 
-Another thread can end their requests, see :meth:`Adapter.abort`.
+Another thread can end the running requests, see :meth:`Adapter.abort`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 def give_up(sock: Any) -> None:
     """Make a connection unusable for later requests: the pool finds it closed and opens another.
 
-    Harmless if it is already closed, and safe while another thread uses it: that request ends without a response.
+    This is harmless if the connection is already closed. It is safe while another thread uses the connection: that
+    thread's request ends without a response.
     """
     with contextlib.suppress(OSError):
         if hasattr(sock, "shutdown"):
@@ -87,8 +88,8 @@ class _Response(http.client.HTTPResponse):
     """The final response to a request.
 
     Its head must be complete within the timeout for its first byte. Interim responses (1xx, RFC 9110, 15.2) are
-    skipped. A connection that has received more than this response is not used again: the rest would be taken for the
-    response to the next request.
+    skipped. A connection that has received more bytes than this response is not used again: the next request on it
+    would take the rest for its response.
     """
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
@@ -204,21 +205,21 @@ class _TlsPool(_Registering, HTTPSConnectionPool):
 
 
 class Adapter(HTTPAdapter):
-    """The adapter of ``requests`` with these connections, also through a proxy."""
+    """An adapter for ``requests`` that uses the connections of this module, also through a proxy."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Create the pools with these connections; the constructor of ``HTTPAdapter`` calls this."""
+        """Create the pools of this module's connections; the constructor of ``HTTPAdapter`` calls this."""
         super().init_poolmanager(*args, **kwargs)
         self._connections = _Connections()
         self._pools = {"http": partial(_Pool, self._connections), "https": partial(_TlsPool, self._connections)}
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Return the pools for a proxy, with these connections; called for each request that goes through a proxy."""
+        """Return the pools for a proxy; ``requests`` calls this for each request that goes through a proxy."""
         manager = super().proxy_manager_for(proxy, **kwargs)
         manager.pool_classes_by_scheme = self._pools
         return manager
 
     def abort(self) -> None:
-        """End every running request of other threads: it gets no response."""
+        """End the running requests of other threads: they get no response."""
         self._connections.abort()

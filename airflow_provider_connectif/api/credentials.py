@@ -27,9 +27,9 @@ class ApiKey:
 
     @classmethod
     def parse(cls, login: str | None, password: str | None) -> ApiKey:
-        """Read the key from a connection: complete in the password, or the id in login and the secret in password.
+        """Read the key from a connection: from the password, or its id from the login and its secret from the password.
 
-        :raises ConnectifConfigError: there is no key, or it is not valid. The text never quotes it.
+        :raises ConnectifConfigError: there is no key, or it is not valid. The error's text never quotes the key.
         """
         if not password:
             raise ConnectifConfigError("the connection has no API key: store keyId:keySecret as its password")
@@ -58,10 +58,10 @@ class ApiKey:
 def base_url(host: str | None, port: int | None = None) -> str:
     """Return the address to which paths are appended, without a trailing slash.
 
-    :param host: a host name or a URL; ``https`` is assumed, the default is ``https://api.connectif.cloud``.
+    :param host: a host name (``https`` is assumed) or a URL; ``None``: ``https://api.connectif.cloud``.
     :param port: added if ``host`` has none.
-    :raises ConnectifConfigError: plain http to anything but this machine, another scheme, a port that no host has, or
-        an address with user, query or fragment.
+    :raises ConnectifConfigError: the address is not valid; it is plain http to another machine, or has another scheme;
+        its port is not from 1 to 65535; or it has a user, a query or a fragment.
     """
     text = (host or DEFAULT_BASE_URL).strip()
     try:
@@ -92,7 +92,7 @@ def base_url(host: str | None, port: int | None = None) -> str:
 
 
 def _is_host(name: str) -> bool:
-    """Whether a name can be looked up, or is an IP address; another one would fail at each request."""
+    """Whether a text is an IP address or has the form of a host name; any other would fail at each request."""
     try:
         if ":" in name:
             return bool(ipaddress.ip_address(name))

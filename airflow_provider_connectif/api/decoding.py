@@ -1,7 +1,7 @@
 """Reads the content of a response piece by piece, and decompresses it.
 
-urllib3 decompresses, too, but it does not notice if compressed content is cut off: near its beginning it looks like a
-response without a body.
+urllib3 can decompress too, but it does not notice when compressed content is cut off. A response that is cut off near
+its beginning then looks like one without a body.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import requests
 import urllib3.exceptions
 
 CHUNK = 64 * 1024
-"""Number of bytes of a response to read at once."""
+"""The most bytes of a response that are read at once."""
 _GZIP, _RAW = 16 + zlib.MAX_WBITS, -zlib.MAX_WBITS
 _GZIP_BEGINS = b"\x1f\x8b"
 _ZLIB_BEGINS = b"\x78"  # with the usual window of 32 KB
@@ -24,7 +24,7 @@ def pieces_of(response: requests.Response) -> Iterator[bytes]:
     """Yield the content as it arrives, decompressed.
 
     :param response: with one of the encodings of :func:`airflow_provider_connectif.api.transport.check_encoding`.
-    :raises urllib3.exceptions.DecodeError: it is not compressed as its header says.
+    :raises urllib3.exceptions.DecodeError: the content is not compressed as its header says.
     :raises requests.exceptions.ConnectionError: the compressed content is cut off.
     """
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
@@ -52,5 +52,5 @@ def pieces_of(response: requests.Response) -> Iterator[bytes]:
 
 
 def _bits_of_deflated(packed: bytes) -> int:
-    """Return the form of content with the encoding ``deflate``: some servers leave out the zlib header."""
+    """Return zlib's ``wbits`` for the encoding ``deflate``: some servers send its content without the zlib header."""
     return zlib.MAX_WBITS if packed.startswith(_ZLIB_BEGINS) else _RAW

@@ -39,8 +39,8 @@ def fetch_error_report(transport: Transport, url: str, sink: BinaryIO, *, max_by
 
     The request goes without the API key and without cookies, in a session of its own. Only https is allowed; plain http
     only for a report on this machine, if the API is on this machine, too. Up to three redirects are followed, each
-    under the same rules: a store may keep the file elsewhere, and no key can leak. Requests to the API's own host go
-    through its quota.
+    under the same rules, since the file may be kept on another host. Requests to the API's own host go through its
+    quota.
 
     :raises ErrorReportError: the address cannot be used, or the response is not a 2xx, too large, too late or
         incomplete.
@@ -63,9 +63,7 @@ def fetch_error_report(transport: Transport, url: str, sink: BinaryIO, *, max_by
 
 
 def _parts(transport: Transport, url: str) -> Generator[bytes, None, None]:
-    """Yield the content of the report, with an empty part for each redirect, so that redirects count for the
-    deadline.
-    """
+    """Yield the content of the report. Each redirect yields an empty part, so that the caller checks its deadline."""
     address, link = transport.base_url + "/", url
     for _ in range(_MOST_REDIRECTS + 1):
         target = _checked(address, link, transport.base_url)
@@ -84,7 +82,11 @@ def _parts(transport: Transport, url: str) -> Generator[bytes, None, None]:
 
 
 def _checked(address: str, link: str, base_url: str) -> SplitResult:
-    """Return the target of a link that was found at an address."""
+    """Return a link as a whole address, if the report may be requested there.
+
+    :param address: the page that has the link, which may be relative to it.
+    :raises ErrorReportError: the link is not valid, names a user, or is not https.
+    """
     try:
         target = urlsplit(urljoin(address, link))
         usable = bool(target.hostname) and target.username is None and target.password is None
@@ -99,7 +101,7 @@ def _checked(address: str, link: str, base_url: str) -> SplitResult:
 
 
 def _response(transport: Transport, session: requests.Session, target: SplitResult) -> requests.Response:
-    """Return the head of a response that is a success or a redirect."""
+    """Request the target, and return the response before its body is read; it is a 2xx or a redirect."""
     is_own_host = origin(target) == origin(urlsplit(transport.base_url))
     sent_at = transport.quota.acquire() if is_own_host else 0.0
     signal: RateSignal | None = None
@@ -118,7 +120,7 @@ def _response(transport: Transport, session: requests.Session, target: SplitResu
     finally:
         if is_own_host:
             transport.quota.release(sent_at, signal, refused=status == 429)
-    # Raised outside the handler, so that the transport's exception, whose text has the address, is not its context.
+    # Raised outside the handler: otherwise its context would be the transport's exception, whose text has the address.
     if failure:
         raise ErrorReportError(failure, is_passing=is_passing)
     if not (200 <= status < 300 or response.is_redirect):

@@ -22,8 +22,8 @@ class RunFailed(Exception):
     Every error that ends a run derives from it, in every package: an operator needs no other class.
 
     :param words: the text, without the API key and without a value of a row.
-    :param final: whether another attempt would fail in the same way, so that Airflow must not retry. Default: of the
-        class.
+    :param final: whether another attempt would fail in the same way, so that Airflow must not retry. Default: the
+        attribute of the class.
     """
 
     final = False
@@ -45,7 +45,10 @@ class ConnectifConfigError(RunFailed, ConnectifError, ValueError):
 
 
 class QuotaClosed(ConnectifError):
-    """The run had to stop while a request waited for its turn; nothing was sent."""
+    """A wait, an upload or a download ended early because the run must stop, for example after a signal.
+
+    A request that waited was not sent. An upload was not sent to its end, so it began no import.
+    """
 
 
 class NoResponseError(ConnectifError):
@@ -70,12 +73,14 @@ class NotConnectifError(NoResponseError, MalformedResponseError):
 
 
 class ErrorReportError(ConnectifError):
-    """The error report of an import could not be fetched; its text never contains the address, which may be signed.
+    """The error report of an import could not be fetched.
+
+    The exception's text never contains the report's address, which may be signed.
 
     :param what: what happened, in words.
-    :param status: the HTTP status of the response; 0 if the status is not the fault.
-    :param is_passing: whether another request, to a new address, may succeed. Not for a report that is too large or too
-        slow, or an address that is never used.
+    :param status: the HTTP status of the response; 0 if the failure has another reason.
+    :param is_passing: whether another request, to a new address, may succeed. ``False``, for example, for a report that
+        is too large or too slow, and for an address that must not be used.
     """
 
     def __init__(self, what: str, status: int = 0, *, is_passing: bool = False) -> None:
@@ -86,10 +91,10 @@ class ErrorReportError(ConnectifError):
 
     @property
     def is_refused(self) -> bool:
-        """Whether the address was refused (4xx except 429), so that a new one may help: request the import again.
+        """Whether the address was refused (4xx except 429). A new request for the import gives a new address to try.
 
-        The life of an address is not documented, and stores respond to an expired one with 403, some with 400, 404 or
-        410.
+        It is not documented how long an address is valid. File stores respond to an expired address with 403, some with
+        400, 404 or 410.
         """
         return 400 <= self.status < 500 and self.status != 429
 

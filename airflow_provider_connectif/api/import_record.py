@@ -1,4 +1,4 @@
-"""An import as the API describes it. Apart from the endpoints: a DAG file needs this class, but no HTTP library."""
+"""An import as the API describes it. A DAG file needs this class, so the module loads no HTTP library."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Import:
     :param success: rows accepted so far.
     :param errors: rows rejected so far.
     :param options: ``delimiter``, ``overrideExisting``, ``updateOnlyEmptyFields``, ``couponSetId``, unchanged.
-    :param created_at: and the other times: aware. A time without an offset is ``None``: its time zone is not
-        documented.
+    :param created_at: has a time zone, like the other times. A time without an offset is ``None``, since its time zone
+        is not documented.
     :param error_report_url: address of the report on rejected rows; useful when ``errors`` is above 0. It may be signed
         and expire, so it is in no ``repr``; each response may have another one.
     """
@@ -56,7 +56,7 @@ class Import:
     def parse(cls, body: object, asked_for: str | None = None) -> Import:
         """Read the JSON of an import.
 
-        :param asked_for: the requested id; the import keeps its spelling.
+        :param asked_for: the id that was requested; the returned ``id`` has its spelling. ``None``: any import.
         :raises MalformedResponseError: it is not an object, it is an error document, or its ``id`` is missing or
             another import's.
         """
@@ -88,7 +88,7 @@ class Import:
 
 
 def _text(value: object) -> str | None:
-    """Return a text that may be in a line of the log or in an address: a line break could forge either."""
+    """Return a text that is safe in a log line and in an address, else ``None``: a line break could forge either."""
     return value if isinstance(value, str) and value and value.isprintable() else None
 
 

@@ -22,7 +22,7 @@ from airflow_provider_connectif.api.transport import Timeouts, Transport
 
 DEFAULT_UPLOAD_TIMEOUT_S = 600.0
 STALL_S = 30.0
-"""Seconds for opening the connection, and then for sending each part of a file, some 16 KB."""
+"""Time limit in seconds for opening the connection, and then for sending each part of a file, about 16 KB."""
 
 _MOST_IMPORT_PAGES = 1000
 
@@ -46,20 +46,20 @@ class ImportEndpoints:
         """``POST /imports/``: upload a file, read from disk while it is sent; needs "Imports: Write".
 
         Source: API reference, "create-import". Do not simply repeat it: each call that arrives begins an import.
-        Closing the client's quota ends the sending at once, or within 30 seconds if the other side has stopped reading;
-        after the whole file is sent, the call still waits for the response, which names the import.
+        Closing the client's quota ends the sending at once, or within 30 seconds if the other side has stopped reading.
+        Once the whole file is sent, the call still waits for the response, which names the import.
 
         :param file: path of a CSV file in UTF-8, at most 50 MB. Its name is not sent.
         :param override_existing: also change contacts that exist.
         :param update_only_empty_fields: change only their empty properties. Documented to require
             ``override_existing``.
-        :param delimiter: between the cells.
+        :param delimiter: the character between cells.
         :param type: ``contacts``; the API also knows ``products`` and ``coupons``.
         :raises BadRequestError: with code ``E0401`` if ten imports are already queued.
         :raises ConnectifHttpError: the subclass of any other status; 413 means that the file is too large.
         :raises NoResponseError: no complete response; the import may exist, see :meth:`list_imports`.
-        :raises MalformedResponseError: accepted, but the response does not name the import. The import exists, except
-            with a :class:`NotConnectifError`, where a proxy in between has responded.
+        :raises MalformedResponseError: a 2xx that does not name the import. The import exists, unless the error is a
+            :class:`NotConnectifError`: then a proxy in between responded, and the import may or may not exist.
         :raises QuotaClosed: the run must stop, and the whole file was not sent; there is no import.
         :raises OSError: the file cannot be opened; nothing was sent.
         """
@@ -147,7 +147,7 @@ class _Upload:
         self._stopped = stopped
 
     def read(self, size: int = -1) -> bytes:
-        # Not after everything is sent: there is an import then, and only the response names it.
+        # Once everything is sent, the upload is not ended: the import exists then, and only the response names it.
         if self._left > 0:
             now = time.monotonic()
             self._deadline = self._deadline or now + self._within_s

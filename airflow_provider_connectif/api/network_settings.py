@@ -1,4 +1,4 @@
-"""Network settings, whose faults no retry can fix: CA bundles and proxies, checked before the first request."""
+"""Finds the CA bundle and the proxy to use, and checks them before the first request: no retry can fix a fault."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _SOCKS_SCHEMES = ("socks4", "socks4a", "socks5", "socks5h")
 class NetworkSettings(NamedTuple):
     """The settings for reaching a host.
 
-    ``verify``: ``True``, ``False``, or the path of a CA bundle. ``proxies``: in the form of ``requests``. ``proxy``:
-    the one that is used, ``None`` if there is none.
+    ``verify``: ``True``, ``False``, or the path of a CA bundle. ``proxies``: proxies by scheme, in the form of
+    ``requests``. ``proxy``: the address of the proxy that is used; ``None``: no proxy is used.
     """
 
     verify: bool | str
@@ -36,9 +36,9 @@ def network_settings(url: str, verify: bool | str) -> NetworkSettings:
     """Return the settings for one address, from the connection and the environment.
 
     :param url: the address that requests go to.
-    :param verify: of the connection.
-    :raises ConnectifConfigError: a bundle does not exist or has no certificate, or a proxy cannot be used. No text of
-        it has the proxy's address, which may contain a password.
+    :param verify: the connection's setting: ``True``, ``False``, or the path of a CA bundle.
+    :raises ConnectifConfigError: a bundle does not exist or has no certificate, or a proxy cannot be used. The error's
+        text does not have the proxy's address, which may contain a password.
     """
     is_local = is_loopback(urlsplit(url).hostname or "")
     settings = requests.Session().merge_environment_settings(url, {}, None, verify, None)
@@ -46,7 +46,7 @@ def network_settings(url: str, verify: bool | str) -> NetworkSettings:
     # Plain http needs no certificate, but a path that the connection names must exist.
     if isinstance(found, str) and (isinstance(verify, str) or url.startswith("https:")):
         _check_bundle(found, "the connection's extra 'verify'" if isinstance(verify, str) else _bundle_variable())
-    # Plain http is for this machine: no proxy of the environment may carry it, with the API key, anywhere else.
+    # A proxy of the environment must not carry requests for this machine, with the API key, to another machine.
     proxies = {} if is_local else dict(settings["proxies"])
     proxy = select_proxy(url, proxies) if proxies else None
     if proxy is not None:
@@ -78,7 +78,7 @@ def _check_proxy(proxy: str, named_by: str) -> None:
     else:
         if parts.scheme not in (*_PROXY_SCHEMES, *_SOCKS_SCHEMES):
             fault = f"has the scheme {parts.scheme!r}: http, https or socks5 is needed"
-            if "://" not in proxy:  # of host:port, requests takes a host without a dot for the scheme
+            if "://" not in proxy:  # "proxy:8080": requests reads a host without a dot as the scheme
                 fault = "has no scheme: write http:// before the host"
         elif not parts.host:
             fault = "has no host"

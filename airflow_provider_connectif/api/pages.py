@@ -18,8 +18,8 @@ def read_pages(transport: Transport, path: str, most: int) -> Iterator[list[Any]
     :param transport: requests each page.
     :param path: of the first page, below the base URL.
     :param most: the number of pages after which the list counts as endless.
-    :raises MalformedResponseError: a response without ``results``; a next page on another host, seen before, or
-        beyond ``most``.
+    :raises MalformedResponseError: a response has no ``results``. Or the next page is on another host, outside the base
+        URL, a page that was read before, or beyond ``most``.
     """
     seen = {path}
     for _ in range(most):

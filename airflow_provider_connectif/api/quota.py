@@ -38,7 +38,7 @@ class Quota:
 
     :param requests_per_minute: a cap below the account's own, to leave room for other integrations. If the server sends
         no headers, it is also the assumed allowance. Default: no cap, and 100 without headers.
-    :param clock: of the threads that wait.
+    :param clock: the clock that waiting threads use.
     """
 
     def __init__(self, requests_per_minute: int | None = None, *, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -99,7 +99,7 @@ class Quota:
                     self._count_waiting(False, self._clock.monotonic())
 
     def delay_s(self) -> float:
-        """Return the seconds until :meth:`acquire` does not wait; infinity if only a response can show that.
+        """Return the seconds until :meth:`acquire` returns without a wait; infinity: first a response must arrive.
 
         A caller that is the only user of the quota can wait without blocking a thread.
         """
@@ -122,7 +122,7 @@ class Quota:
             self.reserved += 1
 
     def give_back(self) -> None:
-        """Release this thread's reservation, which it does not need."""
+        """Give up this thread's reservation if it has one: it sends no request."""
         sent_at: float | None = getattr(self._reserved, "sent_at", None)
         if sent_at is not None:
             self._take_reserved()
@@ -181,12 +181,12 @@ class Quota:
 
     @property
     def closed(self) -> bool:
-        """Whether the run must stop."""
+        """Whether :meth:`close` was called: the run must stop."""
         return self._closed
 
     @property
     def requests_per_minute(self) -> int:
-        """The reliable allowance, as far as is known."""
+        """The number of requests a minute that a run can rely on, as far as is known."""
         return self._window.requests_per_minute
 
     @property
@@ -200,19 +200,19 @@ class Quota:
         return self._window.seen
 
     def expect(self, allowance: Allowance) -> None:
-        """Forecast by what an earlier run has seen, until responses show something else. Paces nothing."""
+        """Use an earlier run's window for forecasts, until responses show another one. It paces nothing."""
         with self._changed:
             self._window.expect(allowance)
 
     @property
     def waited_s(self) -> float:
-        """Seconds in which at least one request waited for a window; overlaps count once."""
+        """Seconds in which at least one request waited for a window. Waits at the same time count once."""
         running = self._clock.monotonic() - self._waiting_since if self._waiting_threads else 0.0
         return self._waited + running
 
     @property
     def wait(self) -> Wait | None:
-        """The current wait of requests, if there is one."""
+        """The current wait of requests; ``None``: no request waits for a window."""
         return self._wait if self._waiting_threads else None
 
     def _take_reserved(self) -> None:

@@ -35,7 +35,8 @@ class RateSignal:
     :param remaining: requests left in the current window.
     :param reset_after: seconds until the next window.
     :param reset_is_whole: whether the reset has whole seconds, so that the real one is up to a second later.
-    :param retry_after: the pause in seconds that the server asks for; limited to an hour, then a request is sent again.
+    :param retry_after: the pause in seconds that the server asks for. More than an hour counts as an hour: after it a
+        request is sent again.
     """
 
     limit: int | None = None
@@ -127,7 +128,7 @@ def _seconds_ahead(value: float, clock: float) -> float:
 
 
 def _server_clock(headers: Mapping[str, str], wall_clock: float) -> float:
-    """Return the server's clock if it clearly differs, since a reset given as a point in time is on that clock."""
+    """Return the server's time if it clearly differs from this machine's: a reset that is a date is on that clock."""
     at = _moment(headers.get("Date") or "")
     if at is None or not _CLOCK_TOLERANCE_S < abs(at - wall_clock) <= _LARGEST_CLOCK_ERROR_S:
         return wall_clock

@@ -1,4 +1,4 @@
-"""A 2xx response. Apart from the transport: a DAG file needs this class, but no HTTP library."""
+"""A 2xx response. A DAG file needs this class, so the module loads no HTTP library."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class Response:
 
     :param status: HTTP status code.
     :param body: the decoded JSON, or ``None`` if the body was not requested or is not JSON.
-    :param is_own: ``False`` if, by the caller's check, it belongs to another request; its connection is closed.
+    :param is_own: ``False`` if the caller's check finds that the response belongs to another request. The connection is
+        closed then.
     """
 
     status: int

@@ -24,7 +24,7 @@ _DEEPEST = 20  # levels of a response that are read; the documented ones have fo
 
 
 class _KeyAuth(AuthBase):
-    """Sets the header as an auth object: an entry of ~/.netrc would replace a plain header."""
+    """Sets the API key's header. It is an auth object, since an entry of ~/.netrc would replace a plain header."""
 
     def __init__(self, key: ApiKey) -> None:
         self._authorization = key.authorization
@@ -37,12 +37,12 @@ class _KeyAuth(AuthBase):
 class _Session(requests.Session):
     """A session that handles a 3xx like any other response.
 
-    Without following it, ``requests`` would still parse its address and read its whole body, without a size limit or a
-    deadline.
+    Otherwise ``requests`` would parse the new address and read the whole body of a 3xx, even if it follows no redirect,
+    without a size limit or a deadline.
     """
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Return that there is none."""
+        """Return ``None``: no response counts as a redirect."""
 
 
 class KeyScrubber:
@@ -57,7 +57,7 @@ class KeyScrubber:
         self._known = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     def __call__(self, said: Any, depth: int = 0) -> Any:
-        """Return the same texts without the key, and without parts that are nested too deep."""
+        """Return a text, or a JSON value, without the key; parts that are nested too deep become ``None``."""
         if depth > _DEEPEST:
             return None
         if self._known is None:
@@ -121,7 +121,7 @@ def open_session(key: ApiKey, base_url: str, verify: bool | str, connections: in
 
 
 def open_keyless_session(url: str, verify: bool | str, connections: int = 1) -> requests.Session:
-    """Return such a session without a key and without any other credentials, such as those of ``~/.netrc``.
+    """Return a pooled session without an API key and without other credentials, such as those of ``~/.netrc``.
 
     :raises ConnectifConfigError: a CA bundle or a proxy cannot be used.
     """

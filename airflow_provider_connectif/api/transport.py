@@ -102,8 +102,9 @@ class Transport:
         self.close()
 
     def get_object(self, path: str) -> Mapping[str, Any]:
-        """``GET`` a JSON object; :class:`NotConnectifError` if there is no body, or one that is not a JSON object of
-        Connectif's.
+        """``GET`` a JSON object.
+
+        :raises NotConnectifError: there is no body, or it is not a JSON object, or it is an error document.
         """
         body = self.request("GET", path, read_body=True, only_objects=True).body
         if not isinstance(body, Mapping):
@@ -113,9 +114,9 @@ class Transport:
     def send_object(
         self, method: str, path: str, body: bytes, *, is_own: IsOwn = lambda _: True, on_fresh_connection: bool = False
     ) -> Response:
-        """Send a JSON body; the response has the object, or no body at all.
+        """Send a JSON body; the response must have a JSON object, or no body.
 
-        :param is_own: decides whether an object is the one that was sent.
+        :param is_own: decides whether the response's object belongs to this request.
         :param on_fresh_connection: use none of the pooled connections.
         :raises NotConnectifError: a 2xx with any other body.
         """
@@ -188,8 +189,8 @@ class Transport:
             was_sent = not is_without_connection(error)
         finally:
             self.quota.release(sent_at, signal, refused=status == 429)
-        # Raised outside the handler, so that the transport's exception, whose text has the contact key in its URL, is
-        # not its context.
+        # Raised outside the handler: otherwise its context would be the transport's exception, whose text has the URL
+        # and so the contact key.
         if failure:
             raise NoResponseError(failure, was_sent=was_sent)
         if not 200 <= status < 300:
@@ -209,10 +210,10 @@ def _not_yet() -> None:
 def check_encoding(response: requests.Response) -> None:
     """Refuse a response that is compressed more than once, or in a way that cannot be decompressed piece by piece.
 
-    No compression was requested. One layer of gzip makes at most a thousand bytes of one, two layers make a million: a
-    piece of 64 KB could become 64 GB before it is counted.
+    No compression was requested. One layer of gzip can turn a byte into a thousand, two layers into a million: a piece
+    of 64 KB could become 64 GB before it is counted.
 
-    :raises requests.exceptions.ContentDecodingError: it is compressed like that.
+    :raises requests.exceptions.ContentDecodingError: the response has such an encoding.
     """
     if response.headers.get("Content-Encoding", "").strip().lower() not in _ENCODINGS:
         raise requests.exceptions.ContentDecodingError("an encoding that was not asked for")
@@ -233,7 +234,7 @@ def _read(response: requests.Response, within_s: float) -> bytes:
 
 
 def describe_failure(error: Exception, timeouts: Timeouts) -> str:
-    """Describe a transport error; its own text is not used, since it has the URL and so the contact key."""
+    """Describe a transport error without its own text, which has the URL and so the contact key."""
     for kind, words in (
         (requests.exceptions.ConnectTimeout, f"no connection within {timeouts.connect:g} s"),
         (requests.exceptions.SSLError, "the TLS certificate was not accepted"),
@@ -263,7 +264,7 @@ def is_without_connection(error: Exception) -> bool:
 
 
 def origin(url: SplitResult) -> tuple[str, str | None, int | None]:
-    """Return scheme, host and port; the port also if it is the scheme's default."""
+    """Return scheme, host and port. A missing port is the scheme's default; an invalid one is -1."""
     try:
         port = url.port
     except ValueError:

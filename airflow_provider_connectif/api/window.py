@@ -1,9 +1,9 @@
 """The rules for when the next request may be sent, without threads and without a clock of their own.
 
 Two gates make a request wait. The *window* gate uses the server's headers: the remaining requests, less those in
-flight. The *pace* gate counts this process's own requests within 60 seconds, from their responses on, since the server
-counted them before its response. It enforces the connection's ``requests_per_minute`` and, as long as the server has
-sent no rate-limit headers, the documented 100.
+flight. The *pace* gate counts this process's own requests of 60 seconds. A request counts until 60 seconds after its
+response, since the server counted it before it responded. This gate enforces the connection's ``requests_per_minute``
+and, as long as the server has sent no rate-limit headers, the documented 100.
 
 The first request of each window goes alone, as a probe: its response shows whether the window is open and how many
 requests are left. So a window that was misjudged by a moment costs one 429, not one for each thread.
@@ -97,8 +97,8 @@ class RequestWindow:
         self._limit: int | None = None
         self._opened_at = -math.inf
         self._remaining: int | None = None
-        self._reset_at: float | None = None  # at the latest
-        self._reset_from = -math.inf  # at the earliest, by the same headers
+        self._reset_at: float | None = None  # the latest time at which the window may end, by its headers
+        self._reset_from = -math.inf  # the earliest such time
         self._last_closed_at = -math.inf
         self._window_s = WINDOW_S
         self._is_length_seen = False
@@ -110,7 +110,7 @@ class RequestWindow:
 
     @property
     def requests_per_minute(self) -> int:
-        """The reliable number of requests a minute, as far as is known."""
+        """The number of requests a minute that a run can rely on, as far as is known."""
         if self._limit is None:
             return self._cap or DOCUMENTED_REQUESTS_PER_MINUTE
         return min(self._limit, self._cap or self._limit)
@@ -193,7 +193,7 @@ class RequestWindow:
 
     @property
     def limit(self) -> int | None:
-        """Number of requests in a window, as the server announced."""
+        """Number of requests in a window, as the server announced; ``None``: not known."""
         return self._limit
 
     @property
@@ -203,7 +203,7 @@ class RequestWindow:
 
     @property
     def closes_at(self) -> float | None:
-        """The end of the last window that the server announced."""
+        """The end of the last window that the server announced, on the caller's clock; ``None``: it announced none."""
         at = self._last_closed_at if self._reset_at is None else self._reset_at
         return None if at == -math.inf else at
 
