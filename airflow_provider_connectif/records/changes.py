@@ -1,4 +1,4 @@
-"""Changes: the properties that a run sends for one key, with what the journal knows of them."""
+"""Changes: the properties that a run sends for one key, and the journal's knowledge of that key."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ JsonValue = bool | int | float | str | list[str] | None
 class Digests(NamedTuple):
     """The digests that the journal stores for a change.
 
-    ``row``: of the row it came from; empty if it came from several. ``patch``: of all properties of that row.
-    ``mapping``: of the mapping. ``properties``: of each property that Connectif holds once the change is delivered.
-    ``before``: of each property that it holds until then. Both are ``None`` if the properties are not known one by one.
+    :param row: digest of the row; empty if several rows were merged into the change.
+    :param patch: digest of all properties of the row.
+    :param mapping: digest of the mapping.
+    :param properties: digests of the properties that Connectif has once the change is delivered, one for each property;
+        ``None``: they are not known one by one.
+    :param before: digests of the properties that Connectif has until then; ``None`` likewise.
     """
 
     row: str
@@ -33,12 +36,15 @@ class Digests(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """The journal's knowledge of a property whose values have ranks, or of one with a write mode.
+    """The journal's knowledge of one property: a ranked one, such as a consent, or one with a write mode.
 
-    ``rank``: of the value that Connectif accepted last, 0 is the lowest; ``None``: not known. ``is_kept``: a response
-    has shown a lower rank than the one that was sent or planned; since then the value belongs to the person.
-    ``is_unseen``: no response has shown the value since then, or the response to a later request was lost.
-    ``is_created``: this sync created the thing, and what became of the property's own request is not known.
+    :param rank: rank of the value that Connectif accepted last; 0 is the lowest, ``None``: not known.
+    :param is_kept: a response has shown a lower rank than the one that was sent or planned. From then on, the value
+        belongs to the person.
+    :param is_unseen: no response has shown the value since Connectif accepted it, or the response to a later request
+        was lost.
+    :param is_created: this sync created the thing, and it is not known whether Connectif then accepted this property,
+        which was to follow.
     """
 
     rank: int | None = None
@@ -53,21 +59,31 @@ _UNKNOWN = Standing()
 class Patch(NamedTuple):
     """The properties to set for one contact.
 
-    ``number``: the row's number in the source, from 1. ``key``: the contact key, e-mail or external id. ``properties``:
-    JSON-ready values by property id; in a plan, those to send. ``row``: the row from the source. ``digests``: for the
-    journal, if there is one. ``place``: its place in the plan that the journal's database keeps until the whole plan is
-    settled; ``None``: it is in no such plan. ``is_new``: the journal knew nothing of the contact when the plan was
-    made. ``was_delivered``: the journal knew that Connectif had accepted something of the contact. ``others``: the
-    row's other properties, which Connectif has accepted before. ``later``: properties that wait for the next response.
-    ``looks_up``: the next request reads the contact and sets nothing. ``standings``: the journal's knowledge of the
-    row's ranked properties, by id, and of those that were to follow after the sync had created the contact. ``kept``:
-    ranked properties that responses have shown to be the person's own since the plan was made. ``counted_as``: the
-    outcome (invalid or held) that the row already has; only the urgent part is sent. ``removal``: the key has left the
-    source, so there is no row: ``patch`` sets the properties, ``delete`` deletes. ``sent_before``: the key as Connectif
-    accepted it before, if the row has another spelling; it is then also ``key``. ``created_as``: the change is the rest
-    of one whose first request has created the thing: ``created`` or ``recreated``. ``was_removed``: the contact left
-    the source, ``on_removed`` was carried out, and it has come back. ``named``: other keys of the person in the row, by
-    property id, if only a part of the row is sent, without them.
+    :param number: the row's number in the source, from 1.
+    :param key: the contact key, e-mail or external id.
+    :param properties: JSON-ready values by property id; in a plan, only those to send.
+    :param row: the row from the source.
+    :param digests: digests for the journal; ``None``: there is no journal.
+    :param place: the change's place in the plan that the journal's database stores until the whole plan is settled;
+        ``None``: it is in no such plan.
+    :param is_new: the journal knew nothing of the contact when the plan was made.
+    :param others: the row's other properties, which Connectif has accepted before.
+    :param was_delivered: when the plan was made, the journal knew that Connectif had accepted something of the contact.
+    :param later: properties that wait for the next response.
+    :param looks_up: the next request reads the contact and sets nothing.
+    :param standings: the journal's knowledge by property id: of the row's ranked properties, and of properties with a
+        write mode that were to follow after the sync had created the contact.
+    :param kept: ids of ranked properties for which a response since the plan has shown that the value belongs to the
+        person.
+    :param counted_as: the outcome (invalid or held) that the row already has: only its urgent part is sent.
+    :param removal: the key has left the source, so there is no row. ``patch`` sets the properties, ``delete`` deletes
+        the contact.
+    :param sent_before: the spelling of the key that Connectif accepted before, if the row has another one; ``key`` is
+        then the same.
+    :param created_as: ``created`` or ``recreated``: the first request of the change has created the thing, and this is
+        the rest of the change.
+    :param was_removed: the contact left the source, ``on_removed`` was carried out, and the contact has come back.
+    :param named: other keys of the person, by property id, which the row has and this part of the row does not.
     """
 
     number: int
@@ -102,7 +118,7 @@ class Patch(NamedTuple):
         """The properties that may name the person, sent or not."""
         return {**self.named, **self.whole} if self.named else self.whole
 
-    # The next two run for each changed row, and are faster than ``_replace``.
+    # The next two methods run for each changed row. They do not use ``_replace``, which is slower.
 
     def planned(
         self, digests: Digests, standings: Mapping[str, Standing], *, is_new: bool, was_delivered: bool
@@ -119,19 +135,23 @@ class Patch(NamedTuple):
         *,
         looks_up: bool = False,
     ) -> Patch:
-        """Return the change with its properties divided into these three parts."""
+        """Return the change with its properties divided into three parts.
+
+        :param properties: are sent with the next request.
+        :param others: are not sent, since Connectif has accepted them before.
+        :param later: wait for the response.
+        :param looks_up: the next request reads the contact instead, and sends nothing.
+        """
         known = (self.row, self.digests, self.place, self.is_new)
         return Patch._make((*self[:2], properties, *known, others, self.was_delivered, later, looks_up, *self[11:]))
 
     def stands(self, property_id: str) -> Standing:
-        """Return the journal's knowledge of a ranked property."""
+        """Return the journal's knowledge of a property; without any, the default :class:`Standing`."""
         return self.standings.get(property_id, _UNKNOWN)
 
 
 def conditions_of(patch: Patch) -> dict[str, Any] | None:
-    """Return the parts of a patch that wait for a response or were decided by one, JSON-ready; ``None`` if there are
-    none.
-    """
+    """Return the fields of a patch that most patches do not have, to be stored, JSON-ready; ``None``: it has none."""
     conditions = {
         "later": dict(patch.later),
         "looks_up": patch.looks_up,
@@ -149,7 +169,7 @@ def conditions_of(patch: Patch) -> dict[str, Any] | None:
 
 
 def with_conditions(patch: Patch, conditions: Mapping[str, Any] | None) -> Patch:
-    """Return a patch with the parts from :func:`conditions_of`."""
+    """Return a patch with the fields that :func:`conditions_of` returned."""
     if not conditions:
         return patch
     sent_before = conditions.get("sent_before")

@@ -9,11 +9,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Deferral:
-    """A deferral: until when the task waits without a worker, and for what.
+    """The time until which a task waits without a worker, and the reason.
 
-    :param until: when the task continues, in seconds since the epoch; with ``import_ids``, at the latest.
+    :param until: when the task continues, in seconds since the epoch; with ``import_ids`` this is the latest time.
     :param left_s: seconds that the task may still take, waiting included; ``None``: no limit.
-    :param import_ids: imports that it waits for; empty: it waits only for ``until``.
+    :param import_ids: imports that the task waits for; empty: it waits only until ``until``.
     :param state: state for the process that continues, if it is stored nowhere else; JSON-ready, without personal data.
     :param polls_left: polls of these imports that may still be sent; ``None``: as many as needed.
     :param words: the message for the log; empty if the sink logs it.

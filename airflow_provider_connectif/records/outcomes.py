@@ -12,7 +12,7 @@ from airflow_provider_connectif.records.changes import Patch
 Error = ConnectifHttpError | NoResponseError
 
 STATUSES_ABOUT_THE_ROW = frozenset({400, 422})
-"""Only these, with the error document, say that the row's values are at fault and will be so the next time."""
+"""Only these statuses, with Connectif's error document, mean that the row's values are at fault, also in a retry."""
 
 
 class Outcome(StrEnum):
@@ -94,7 +94,7 @@ def taken_over(sync_id: str) -> TakenOver:
 class Stop:
     """An early end.
 
-    :param kind: why.
+    :param kind: the reason.
     :param error: the response that led to it, if one did.
     :param asked_s: the pause that the server asks for, in seconds; ``longest_wait_s``: the longest that the connection
         allows. For :attr:`StopKind.LEFT_ALONE` only.
@@ -110,13 +110,14 @@ class Stop:
 
 @dataclass(frozen=True)
 class Shown:
-    """The stored values that the responses to a change show.
+    """The stored values of a change, as far as the responses to it show them.
 
-    :param is_there: whether they show the thing; if not, stored values cannot be compared with those sent.
+    :param is_there: whether the responses show the thing; if not, stored values cannot be compared with those sent.
     :param differences: the kind of difference by property id, for sent properties that are shown with another value; no
         values.
     :param is_drifted: whether a property that was accepted before, and not sent now, is shown with another value.
-    :param unreadable: the response that refuses a look-up because the API key cannot read contacts; ``None``: it can.
+    :param unreadable: the response that refused a look-up, since the API key cannot read contacts; ``None``: none was
+        refused.
     """
 
     is_there: bool
@@ -125,7 +126,7 @@ class Shown:
     unreadable: Error | None = None
 
     def with_later(self, later: Shown | None) -> Shown:
-        """Return this combined with what the response to a later request for the same change shows."""
+        """Return this, combined with what the response to a later request of the same change shows."""
         if later is None:
             return self
         return Shown(
@@ -143,12 +144,13 @@ class Settled:
     :param error: the last response, if it was not a 2xx.
     :param tries: requests for this row that got a response or timed out, without 429.
     :param is_remembered: whether the journal holds the rejected row until it changes.
-    :param is_unconfirmed: whether it was accepted although the response showed another key.
-    :param is_follow_up: whether a part of the change was accepted before; the outcome is that of the rest.
+    :param is_unconfirmed: whether the change was accepted although the response showed another key.
+    :param is_follow_up: whether a part of the change was accepted before, so that the outcome is that of the rest.
     :param shown: the stored values that the responses show; ``None``: nothing is compared.
-    :param is_recreated: whether it was created although Connectif had accepted properties of it before, so somebody
-        deleted it.
-    :param is_in_doubt: undelivered and not sent again, since it may have arrived and sending twice is not harmless.
+    :param is_recreated: whether the thing was created although Connectif had accepted properties of it before: somebody
+        had deleted it.
+    :param is_in_doubt: whether the change is undelivered and not sent again: it may have arrived, and sending it twice
+        is not harmless.
     :param alone: the part that was sent alone after the rejection; ``None``: nothing.
     :param is_alone_accepted: whether Connectif has accepted that part.
     """

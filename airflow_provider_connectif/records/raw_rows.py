@@ -50,9 +50,9 @@ class RowForm(NamedTuple):
 
 
 class RawRow(Mapping[str, Any]):
-    """A row as texts; each is converted when its value is read.
+    """A row as texts. All of them are converted when a value is read for the first time.
 
-    :param form: converts the texts to values.
+    :param form: the column names, and the conversion of the texts.
     :param texts: one for each column.
     """
 
@@ -82,8 +82,8 @@ class RawBatch(Batch):
     """Rows of one result as texts. A row is converted to a mapping of values each time it is read.
 
     :param columns: their names; if a name occurs twice, the last one counts, as in a mapping.
-    :param texts: of the rows.
-    :param converted: converts them to values.
+    :param texts: the texts of each row.
+    :param converted: converts texts to values.
     """
 
     __slots__ = ("_form", "converted", "texts")
@@ -118,9 +118,10 @@ class RawBatch(Batch):
 
 
 def joined(texts: Texts) -> bytes:
-    """Join texts into one, unambiguously; the positions of NULLs, if any, follow after two separators.
+    """Pack the texts of a row into one, with a NUL byte between two texts; :func:`parted` unpacks it.
 
-    No text has a NUL byte, so the number of separators gives the number of texts.
+    No text has a NUL byte, so each row has a result of its own. If a column is NULL, two NUL bytes and the positions of
+    all such columns follow.
     """
     if all(texts):
         return b"\0".join(texts)  # type: ignore[arg-type]  # none of them is None
@@ -130,9 +131,9 @@ def joined(texts: Texts) -> bytes:
 
 
 def parted(whole: bytes, columns: int) -> Texts:
-    """Split a text from :func:`joined` into its texts.
+    """Return the texts of a row that :func:`joined` has packed: bytes for each column, ``None`` for NULL.
 
-    :param columns: the number of texts.
+    :param columns: the number of columns.
     """
     texts: list[bytes | None] = [*whole.split(b"\0")]
     if len(texts) == columns:

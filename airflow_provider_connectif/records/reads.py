@@ -15,20 +15,22 @@ from typing import Any
 
 _MOST_TASKS = 2000
 IDENTITY_RULE = 1
-"""Raise it when contacts get other keys in the journal: a contact that seems to have left may only have a new key."""
+"""Raise it when contacts get other keys in the journal: otherwise contacts with a new key would seem to have left."""
 
 
 MOST_KEYLESS_DIGESTS = 500
-"""Of more rows without a valid key only the number is known, so any of them may be of a contact that seems to have
-left."""
+"""The most rows without a valid key whose digests are stored.
+
+Of more rows only the number is known, so any of them may belong to a contact that seems to have left.
+"""
 
 
 @dataclass(frozen=True)
 class Keyless:
-    """The rows of a read that have no valid key: each may be of a contact that seems to have left.
+    """The rows of a read that have no valid key. Each may belong to a contact that seems to have left.
 
-    :param count: how many there are.
-    :param digests: short digests of them, sorted; ``None``: there are too many to keep them.
+    :param count: the number of these rows.
+    :param digests: short digests of these rows, sorted; ``None``: there are too many to store them.
     """
 
     count: int = 0
@@ -38,18 +40,18 @@ class Keyless:
     def of(cls, count: int, digests: Collection[str]) -> Keyless:
         """Return the record of ``count`` rows.
 
-        :param digests: of all of them, or of more than :data:`MOST_KEYLESS_DIGESTS`.
+        :param digests: the digests of all these rows; not used for more than :data:`MOST_KEYLESS_DIGESTS` rows.
         """
         is_few = count <= MOST_KEYLESS_DIGESTS
         return cls(count, tuple(sorted(digest[:12] for digest in digests)) if is_few else None)
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Keyless:
-        """Return the record from JSON that ``dataclasses.asdict`` has given."""
+        """Return a record from its JSON, which ``dataclasses.asdict`` has made."""
         return cls(found["count"], None if found["digests"] is None else tuple(found["digests"]))
 
     def has_others_than(self, earlier: Keyless) -> bool:
-        """Whether one of these rows was not among those of an earlier read, or whether that is not known."""
+        """Whether one of these rows was not among those of an earlier read. ``True`` also if that is not known."""
         if self.count > earlier.count:
             return True
         if self.digests is None or earlier.digests is None:
@@ -57,7 +59,7 @@ class Keyless:
         return bool(Counter(self.digests) - Counter(earlier.digests))
 
     def in_common_with(self, other: Keyless) -> Keyless:
-        """The rows that both reads have."""
+        """Return the record of the rows that both reads have."""
         if self.digests is None or other.digests is None:
             return Keyless(min(self.count, other.count), None)
         common = tuple(sorted((Counter(self.digests) & Counter(other.digests)).elements()))
@@ -70,10 +72,11 @@ class Asker:
 
     :param identity: the digest of the question: see :func:`identity_of`.
     :param since: the generation of the first process of the series.
-    :param is_shared: another task worked on the sync at the same time as one of them; the next process begins a new
-        series.
-    :param came_back: since the last complete read, one of them has shown a contact that had left. Its line may no
-        longer say so, since also a run that fails writes what it has read.
+    :param is_shared: another task worked on the sync at the same time as one of these processes. The next process
+        begins a new series.
+    :param came_back: since the last complete read, one of these processes has read a contact that had left. The
+        contact's line in the journal may no longer say that it had left, since even a run that fails writes what it has
+        read.
     """
 
     identity: Mapping[str, Any]
@@ -86,19 +89,19 @@ class Asker:
 class LastRead:
     """The last complete read.
 
-    :param run_id: the run that read.
-    :param generation: of its process.
-    :param at: when its plan was sent, in ISO format.
-    :param rows: how many it read.
-    :param contacts: how many the sync knew after it.
-    :param keyless: rows without a valid key.
-    :param identity: the digest of its question: see :func:`identity_of`.
-    :param asked_since: :attr:`Asker.since` of the series that it belongs to.
-    :param has_looked: whether it has marked the contacts that it did not show.
-    :param looked_since: the generation of the first process of the series that has marked them; 0: none has.
-    :param always_keyless: those of them that every complete read of the series has had.
+    :param run_id: the run that read the source.
+    :param generation: the generation of that run's process.
+    :param at: when the run's plan was sent, in ISO format.
+    :param rows: the number of rows that were read.
+    :param contacts: the number of contacts that the sync knew after the read.
+    :param keyless: the rows without a valid key.
+    :param identity: the digest of the question that the read asked: see :func:`identity_of`.
+    :param asked_since: :attr:`Asker.since` of the series that the read belongs to.
+    :param has_looked: whether the run has marked the contacts that the source did not contain.
+    :param looked_since: the generation of the first process of the series that has marked such contacts; 0: none has.
+    :param always_keyless: the rows without a valid key that every complete read of the series has had.
     :param is_of_first_run: whether no other run had completed a read before.
-    :param has_undelivered: whether not everything of its plan has arrived.
+    :param has_undelivered: whether not everything of the plan has arrived.
     """
 
     run_id: str
@@ -116,7 +119,7 @@ class LastRead:
     has_undelivered: bool = False
 
     def is_of(self, asker: Asker) -> bool:
-        """Whether no other reader has read for the sync since, or reads at the same time."""
+        """Whether the read belongs to a reader's series: no other one has read since, or reads at the same time."""
         return self.asked_since == asker.since and not asker.is_shared
 
 
@@ -135,13 +138,13 @@ class Reads:
     rows_by_task: Mapping[str, int] = field(default_factory=dict)
 
     def with_rows_of(self, task: str, rows: int) -> Reads:
-        """Return the records with the rows of a task."""
+        """Return the records with another number of rows for a task's last complete read."""
         others = [entry for entry in self.rows_by_task.items() if entry[0] != task]
         return replace(self, rows_by_task=dict([(task, rows), *others][:_MOST_TASKS]))
 
     @classmethod
     def parse(cls, text: str | None) -> Reads:
-        """Parse :attr:`text`; ``None``: nothing is recorded."""
+        """Return the records from :attr:`text`; ``None``: nothing is recorded."""
         found = json.loads(text) if text else {}
         asker, last = found.get("asker"), found.get("last")
         if last is not None:
@@ -169,16 +172,16 @@ def identity_of(
     hook_digest: str | None = None,
     parameters_digest: str | None = None,
 ) -> dict[str, Any]:
-    """Return the digest of the question that a read asks; only reads with the same one are compared.
+    """Return the digest of the question that a read asks. Only reads with equal digests are compared.
 
     :param task: the ids of DAG and task.
     :param host: the host that contacts are sent to.
     :param key: the kind of key.
     :param key_column: the column that holds it.
     :param sql_conn_id: the connection of the source.
-    :param sql_digest: of the SQL text before rendering; ``None`` if the rows do not come from SQL.
-    :param hook_digest: of ``hook_params`` before rendering; ``None`` if there are none.
-    :param parameters_digest: of the SQL's ``parameters`` before rendering; ``None`` if there are none.
+    :param sql_digest: digest of the SQL text before rendering; ``None``: the rows do not come from SQL.
+    :param hook_digest: digest of ``hook_params`` before rendering; ``None``: there are none.
+    :param parameters_digest: digest of the SQL's ``parameters`` before rendering; ``None``: there are none.
     """
     given = {"hook_params": hook_digest, "parameters": parameters_digest}
     return {

@@ -19,10 +19,11 @@ _NOTHING: Mapping[str, JsonValue] = MappingProxyType({})
 class Step(NamedTuple):
     """The state of a change after a request.
 
-    ``patch``: the change now; if another request follows, what was sent is among its ``others``. ``goes_on``: the next
-    request follows at once; otherwise the change is delivered. ``shown``: the stored values that the response shows;
-    ``None``: nothing is compared. ``is_recreated``: somebody had deleted the thing. ``outcome``: of a delivered change;
-    ``None``: it was created or updated.
+    :param patch: the change as it is now; if another request follows, its ``others`` include what was sent.
+    :param goes_on: the next request follows at once; otherwise the change is delivered.
+    :param shown: the stored values that the response shows; ``None``: nothing is compared.
+    :param is_recreated: somebody had deleted the thing.
+    :param outcome: the outcome of a delivered change; ``None``: it was created or updated.
     """
 
     patch: Patch
@@ -35,9 +36,10 @@ class Step(NamedTuple):
 class Resource(Protocol):
     """A kind of thing that a sync writes, such as contacts: turns rows into changes, and sends changes.
 
-    A run knows nothing else of the things that it writes. A class derives from this one and defines the members without
-    a default; those below have one. Several threads use an object: the sending threads call :meth:`send` and
-    :meth:`next_request`. :mod:`airflow_provider_connectif.contacts.resource` is an example.
+    A run knows nothing else of the things that it writes. A resource derives from this class and defines the members
+    without a default; a comment marks where the members with a default begin. Several threads use one object: the
+    sending threads call :meth:`send` and :meth:`next_request`. An example is
+    :mod:`airflow_provider_connectif.contacts.resource`.
 
     ``noun``: the name of one thing in the log, such as ``contact``. ``scope``: the scope that the API key needs, such
     as ``Contacts: Write``. ``is_idempotent``: whether sending a change twice is harmless. See below. ``takes_parts``:
@@ -122,7 +124,7 @@ class Resource(Protocol):
     is_compared: bool = True
     """Whether the journal keeps a line for each key, to compare rows with."""
     rules_version: bytes = b"1"
-    """To be raised when :meth:`prepare` returns something else for the same row; every row is then compared again."""
+    """Raise it when :meth:`prepare` returns something else for the same row: every row is then compared again."""
     definitions_scope: str = ""
     """The scope that the API key needs for :meth:`with_definitions`."""
     without_definitions: str = ""
@@ -131,9 +133,10 @@ class Resource(Protocol):
     def properties_without_key(self, row: Row) -> Mapping[str, JsonValue] | None:
         """Return the properties of a row that has no valid key; ``None``: they are not known.
 
-        A thing that seems to have left may be such a row. Default: it may be any.
+        A thing that seems to have left may still be in the source, as such a row. Its properties decide whether that is
+        possible. Default: not known, so any such row may be the thing.
 
-        :return: ``None`` as a value: the row has none. Invalid values are left out.
+        :return: values by property id; a value ``None``: the row has none. Invalid values are left out.
         """
         return None
 
@@ -160,21 +163,22 @@ class Resource(Protocol):
         return () if person is None else (person,)
 
     def names_people_beside(self, batch: Sequence[Row]) -> bool:
-        """Whether the rows of a batch may name people beside their keys, for :meth:`people_beside`; costs nothing."""
+        """Whether the rows of a batch may name people beside their keys, for :meth:`people_beside`; must be quick."""
         return False
 
     def people_beside(self, batch: Sequence[Row]) -> Mapping[int, PersonKey]:
         """Return the person whom a row names beside its key, by the index of the row. Default: nobody.
 
-        It is called for rows that have not changed, once somebody was suppressed, and reads only that value.
+        It is called for rows that have not changed, once somebody was suppressed. It reads no other value of a row.
         """
         return {}
 
     def keys_at_a_glance(self, values: Sequence[Any]) -> list[str | None]:
-        """Return the keys that can be read from a column's values alone, in the form of :meth:`same_key`.
+        """Return the keys that can be read from the key column alone, in the form of :meth:`same_key`.
 
-        For a million unchanged rows nothing else is read, so overriding this saves time.
+        For a million unchanged rows nothing else is read, so overriding this method saves time.
 
+        :param values: the values of the key column.
         :return: for each value its key, printable, or ``None`` if :meth:`key_of` must decide.
         """
         return [None] * len(values)
@@ -204,10 +208,10 @@ class Resource(Protocol):
     def arrange(self, change: Patch, differing: Collection[str]) -> Patch:
         """Return a change split into what its first request carries and what waits for a response. Pure.
 
-        Default: the first request carries the properties that differ. It is called before a plan is complete, and again
-        when rows of one key are merged.
+        Default: the first request carries the properties that differ. This is called before a plan is complete, and
+        again when rows of one key are merged.
 
-        :param change: with all properties of its row, and the journal's knowledge of them.
+        :param change: the change with all properties of its row, and the journal's knowledge of them.
         :param differing: the ids of properties whose current value Connectif has not accepted.
         """
         whole = change.whole
@@ -223,7 +227,7 @@ class Resource(Protocol):
     def next_request(self, change: Patch, plan_age_s: float) -> Patch:
         """Return a change for its next request, checked again just before it is sent.
 
-        :param plan_age_s: seconds since it was planned.
+        :param plan_age_s: seconds since the change was planned.
         """
         return change
 
@@ -237,23 +241,24 @@ class Resource(Protocol):
         return Step(change) if isinstance(came, Response) else None
 
     def with_spellings(self, change: Patch, spellings: Collection[str]) -> Patch:
-        """Return a deletion with more spellings of its key to delete; default: the change as it is."""
+        """Return a deletion that also deletes other spellings of its key. Default: the unchanged deletion."""
         return change
 
     def urgent_part(self, change: Patch) -> Patch | None:
-        """Return the part of a rejected change that must be sent all the same; ``None``: nothing, or it was sent
-        already.
+        """Return the part of a rejected change that must be sent all the same.
+
+        :return: ``None``: there is no such part, or it was sent already.
         """
         return None
 
     def urgent_part_of_row(self, number: int, row: Row) -> Patch | None:
-        """Return the part of an invalid or held row that must be sent all the same; ``None``: nothing."""
+        """Return the part of an invalid or held row that must be sent all the same; ``None``: there is none."""
         return None
 
     def warning_about(self, columns: Iterable[Any]) -> str | None:
         """Return a warning about overwriting the properties of these columns with each change, for the log.
 
-        :param columns: of the source, or the properties that :attr:`columns` are mapped to; each is passed once.
+        :param columns: the columns of the source, or the properties that :attr:`columns` are mapped to, each once.
         """
         return None
 

@@ -25,7 +25,7 @@ _DEEPEST = 30  # containers in containers; documents of a database have a dozen
 def weight_of(values: Iterable[Any], depth: int = 0) -> int:
     """Return about how many bytes values take in memory; exact for texts, which make most large rows large.
 
-    Counting ends above :data:`BATCH_BYTES`, so it ends for a structure that contains itself, too.
+    Counting stops above :data:`BATCH_BYTES`, so it also ends for a structure that contains itself.
     """
     weight = 0
     for value in values:
@@ -62,8 +62,9 @@ def _weight_of_large(value: Any, depth: int) -> int:
 
 
 def weight_of_rows(rows: Sequence[Iterable[Any]]) -> int:
-    """Return about how many bytes rows of one result take; column by column, since a column's values are of one
-    kind.
+    """Return about how many bytes rows of one result take.
+
+    They are counted column by column, which is fast, since the values of a column usually have one type.
     """
     weight = 0
     for column in zip(*rows, strict=True):
@@ -115,7 +116,7 @@ def _without_mark(row: Any) -> Any:
 class InvalidRow(Exception):
     """A row that cannot be sent; its ``reasons`` name column and rule, never a value.
 
-    They may quote names and options of the account, so characters that cannot be printed are replaced.
+    The reasons may quote names and options of the account, so characters that cannot be printed are replaced.
     """
 
     def __init__(self, reasons: Sequence[str]) -> None:
@@ -135,14 +136,14 @@ class Batch(Sequence[Row]):
         self.columns = tuple(columns)
 
     def position(self, column: str) -> int | None:
-        """Return the position of a column's value in each row; ``None`` if there is no such column."""
+        """Return the position of a column's value in a row's values; ``None`` if there is no such column."""
         return len(self.columns) - 1 - self.columns[::-1].index(column) if column in self.columns else None
 
     @abstractmethod
     def renamed(self, names: Mapping[str, str]) -> Self:
         """Return the same rows, with other names for some columns.
 
-        :param names: the new name by the one that it replaces.
+        :param names: new names by old name; other columns keep their name.
         """
 
     @abstractmethod
@@ -154,7 +155,7 @@ def renamed(rows: Sequence[Row], names: Mapping[str, str]) -> Sequence[Row]:
     """Return rows with other names for some columns.
 
     :param rows: a batch, or mappings of text to value.
-    :param names: the new name by the one that it replaces.
+    :param names: new names by old name; other columns keep their name.
     """
     if isinstance(rows, Batch):
         return rows.renamed(names)

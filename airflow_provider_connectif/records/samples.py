@@ -6,7 +6,7 @@ from __future__ import annotations
 def evenly(count: int, most: int) -> list[int]:
     """Return the indexes of a sample that is spread evenly, with the first and the last one, in their order.
 
-    :param count: of the things.
+    :param count: the number of things.
     :param most: the size of the sample; all things if they are fewer.
     """
     if count <= most:

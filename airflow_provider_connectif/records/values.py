@@ -9,8 +9,8 @@ VALUE_ERRORS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeEr
 """Errors that the methods of a value's class raise while a rule reads the value; NotImplementedError and RecursionError
 are among them.
 
-A rule is for the values of any driver and library, and cannot know all of their classes. One value must not end a run,
-so its row is invalid then. Errors of files, connections and memory are not about the value.
+A rule reads values of any driver and library, and cannot know all of their classes. One value must not end a run, so
+such an error makes its row invalid. Errors of files, connections and memory are not about the value.
 """
 
 MOST_BITS = 1024  # Python refuses to print much larger integers in decimal
@@ -41,8 +41,8 @@ def printable(text: str) -> str:
 class UnreadableValue:
     """A value that a database holds but its driver cannot convert, such as a date in the year 10000.
 
-    A row that needs it is invalid. Its ``str`` is the database's text, for the rejects file; its ``repr``, which row
-    digests are made of, is a digest.
+    A row that needs the value is invalid. ``str`` of the value is the database's text, for the rejects file. Its
+    ``repr``, from which a row's digest is made, is a digest of that text.
 
     :param text: the database's text.
     :param rule: why the row is invalid; safe to log.
