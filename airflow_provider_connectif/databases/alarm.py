@@ -16,10 +16,11 @@ _SOON_S = 0.001  # zero would switch the timer off
 def alarm(seconds: float, error: Callable[[], Exception]) -> Iterator[None]:
     """Raise an error inside the block when its time has passed.
 
-    It works only in the main thread, which alone receives signals. A process has one timer: if ``execution_timeout``
-    ends sooner, that timer stays unchanged; otherwise it continues after the block.
+    It works only in the main thread, since no other thread receives signals; elsewhere there is no limit. A process has
+    one timer, which ``execution_timeout`` may use. If that ends sooner, the timer stays unchanged; otherwise it
+    continues after the block.
 
-    :param seconds: from now; infinite: no limit.
+    :param seconds: the time in seconds, from now; infinite: no limit.
     :param error: creates the error.
     """
     if threading.current_thread() is not threading.main_thread() or seconds == float("inf"):

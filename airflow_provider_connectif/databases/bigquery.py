@@ -1,4 +1,4 @@
-"""BigQuery with Google's own client, since the connection of Airflow's hook returns a moment as a number."""
+"""Connects to BigQuery with Google's own client: the connection of Airflow's hook returns a timestamp as a number."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def connect_to_bigquery(hook: Any) -> Any:
     from google.cloud.bigquery.dbapi import Connection
 
     class OwnClientConnection(Connection):  # type: ignore[misc]  # the package may be missing, and has no types
-        """Closes its client, too."""
+        """Also closes its client when it is closed."""
 
         def close(self) -> None:
             with closing(self._client):
@@ -29,7 +29,7 @@ def connect_to_bigquery(hook: Any) -> Any:
     client = hook.get_client(project_id=hook.project_id, location=hook.location)
     settings = dict(getattr(hook, "api_resource_configs", None) or {})
     settings["query"] = {"useLegacySql": bool(hook.use_legacy_sql), **settings.get("query", {})}
-    # Set only if it differs from BigQuery's default: with it, a small result takes more than one request.
+    # Set only if it is not BigQuery's default: with a priority, a small result takes more than one request.
     if (priority := getattr(hook, "priority", None)) not in (None, "INTERACTIVE"):
         settings["query"]["priority"] = priority
     if labels := getattr(hook, "labels", None):

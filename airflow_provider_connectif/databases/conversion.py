@@ -1,8 +1,8 @@
 """Replaces values that a driver cannot convert by a marker, so that only their row is invalid.
 
-A driver converts values while rows are fetched. If it fails, its error quotes the value, and the following rows are
-lost. So drivers with configurable conversion return a marker instead, and the row is invalid. psycopg 3 does not
-convert while rows are fetched: see :mod:`airflow_provider_connectif.databases.raw_rows`.
+A driver converts values while rows are fetched. If a conversion fails, the error quotes the value, and the following
+rows are lost. So a driver whose conversion can be configured returns a marker instead, and the row is invalid.
+psycopg 3 does not convert while rows are fetched: see :mod:`airflow_provider_connectif.databases.raw_rows`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from airflow_provider_connectif.records.values import UnreadableValue
 # Types whose conversion cannot fail, by object id; all others are converted one by one, which takes longer.
 _SAFE_POSTGRES_OIDS = frozenset((16, 17, 19, 20, 21, 23, 25, 26, 700, 701, 1042, 1043, 1700))
 _FLOAT4_OID = 700
-# psycopg2 turns infinity into the last day of the year 9999: another value, not an error.
+# psycopg2 turns infinity into the last day of the year 9999, without an error.
 _INFINITE = ("infinity", "-infinity")
 
 _RULE = "cannot be read as {kind} (out of range, infinite or malformed): cast it to text in the query"
@@ -26,13 +26,17 @@ _ARTICLES: Mapping[bool, str] = {True: "an", False: "a"}
 
 
 def unreadable(text: str, kind: str) -> UnreadableValue:
-    """Return the marker for a database's text and its type."""
+    """Return the marker for a value.
+
+    :param text: the database's text.
+    :param kind: the name of its type, for the reason.
+    """
     return UnreadableValue(text, _RULE.format(kind=f"{_ARTICLES[kind[:1] in 'aeiou']} {kind}"))
 
 
 @functools.cache
 def single_loader() -> Any:
-    """Return a loader of psycopg for real numbers of four bytes."""
+    """Return a loader for psycopg 3 that marks inexact real numbers of four bytes: see :func:`single`."""
     from psycopg.types.numeric import FloatLoader
 
     class SingleLoader(FloatLoader):
@@ -97,6 +101,6 @@ def _is_of_dates(value: Any) -> bool:
 
 
 def keep_unreadable_of_sqlite(connection: Any) -> None:
-    """Let a connection return bytes that are not UTF-8 as text that the rules of all fields refuse."""
+    """Let a connection return bytes that are not UTF-8 as a text that is invalid for every field."""
     if connection.text_factory is str:
         connection.text_factory = methodcaller("decode", "utf-8", "surrogateescape")

@@ -20,13 +20,14 @@ def named_cursor(connection: Any) -> Any:
 
 
 def is_declared(cursor: Any, _: str) -> bool:
-    """Whether the last statement that a server-side cursor of psycopg2 has run declares it; others may follow it."""
-    # Servers that only speak PostgreSQL's protocol may have no status, or one of their own.
+    """Whether the text that a server-side cursor of psycopg2 has run had no second statement after its query."""
+    # The status is that of the last statement: DECLARE if there is only the query. Servers that only speak PostgreSQL's
+    # protocol may have no status, or one of their own.
     return str(cursor.statusmessage or "DECLARE").upper().startswith("DECLARE")
 
 
 def is_one_query_of_duckdb(cursor: Any, sql: str) -> bool:
-    """Whether a text for DuckDB has one query; settings may stand before it."""
+    """Whether a text for DuckDB has at most one query; it may also have settings."""
     return [statement.type.name for statement in cursor.extract_statements(sql)].count("SELECT") <= 1
 
 
@@ -36,7 +37,7 @@ def always(*_: Any) -> bool:
 
 
 def has_no_further_rows(cursor: Any) -> bool:
-    """Whether the rows that a cursor of MySQL's drivers has read to their end are those of the last result."""
+    """Whether no other result with rows follows the one that a cursor of MySQL's drivers has read to its end."""
     while cursor.nextset():  # the status of a procedure is a result without columns
         if cursor.description:
             return False
@@ -46,15 +47,15 @@ def has_no_further_rows(cursor: Any) -> bool:
 def unbuffered_cursor(module: str, connection: Any) -> Any:
     """Return a cursor of MySQL's drivers that reads rows as the server sends them.
 
-    :param module: the module with its class.
+    :param module: the driver's module that has the class ``SSCursor``.
     """
     return connection.cursor(import_module(module).SSCursor)
 
 
 class DeclaredCursor:
-    """A cursor declared in SQL, for a driver that reads each result completely: Redshift's.
+    """A cursor declared in SQL, for Redshift's driver, which otherwise reads a result completely.
 
-    :param connection: begins a transaction with its first statement.
+    :param connection: a connection of the driver; the cursor lives in one of its transactions.
     """
 
     def __init__(self, connection: Any) -> None:
@@ -68,7 +69,7 @@ class DeclaredCursor:
         self._cursor.execute(f"declare {self._name} cursor for {sql}", *parameters)
 
     def fetchmany(self, size: int) -> Any:
-        """The next rows, none at the end."""
+        """Return the next rows; none at the end."""
         self._cursor.execute(f"fetch forward {size:d} from {self._name}")
         rows = self._cursor.fetchall()
         self.description = self._cursor.description
@@ -92,13 +93,13 @@ def interrupt(method: str, connection: Any) -> None:
     try:
         getattr(connection, method)()
     except Exception as error:  # errors that are not the driver's are raised again
-        # The query has ended in the meantime, or its server cannot be reached: the task ends anyway, a little later.
+        # The query has ended in the meantime, or the server cannot be reached. The task ends anyway, a little later.
         if not is_of_a_database(error):
             raise
 
 
 def interrupt_if_possible(connection: Any) -> None:
-    """End the query if the connection has a method with a common name."""
+    """End the query if the connection has a method for that with a usual name."""
     for method in ("cancel", "interrupt"):
         if callable(getattr(connection, method, None)):
             interrupt(method, connection)

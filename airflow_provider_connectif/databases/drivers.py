@@ -89,11 +89,11 @@ def _by_the_hook(hook: Any) -> Any:
 
 @dataclass(frozen=True)
 class SqlHook:
-    """The hook for SQL, if Airflow's hook for the connection is not suitable.
+    """A hook for SQL, for types of connections whose own hook in Airflow is not suitable.
 
     :param path: module and class, with a dot between.
-    :param conn_id: its parameter for the connection's id.
-    :param conn_types: the types of connections that use it.
+    :param conn_id: the name of the hook's parameter for the connection's id.
+    :param conn_types: the types of connections that use this hook.
     :param params: further parameters; ``hook_params`` of an operator take precedence.
     :param connect: returns a connection of the driver, for hooks of this class.
     """
@@ -112,20 +112,21 @@ class Driver:
     :param package: the first part of the module names of its connections and errors.
     :param sql_hook: the hook to use, if it differs from Airflow's hook for the connection.
     :param streaming_cursor: opens a cursor that leaves the result on the server; plain cursors may fetch all of it.
-    :param row_form: the form of the rows of such a cursor.
-    :param runs_alone: whether the text that a cursor has executed has no second statement whose rows would be lost.
-    :param ends_alone: whether there are no rows of a second statement after the last row of the first.
-    :param interrupt: ends the running query of a connection; from another thread, or in a signal handler.
+    :param row_form: returns the form of the rows of a streaming cursor.
+    :param runs_alone: returns whether the text that a cursor has executed is one statement: the rows of a second one
+        would be lost.
+    :param ends_alone: returns whether no rows of a second statement follow the last row of the first.
+    :param interrupt: ends the running query of a connection. It is called from another thread or in a signal handler.
     :param keep_unreadable_values: lets a connection return :class:`UnreadableValue` for values that it cannot convert.
     :param errors: rules for which errors are final, and which messages may be shown.
-    :param is_accepted: returns whether the database accepts a failed statement, so that its first row is at fault.
-        ``False`` if that is not known.
+    :param is_accepted: returns whether the database accepts a statement that has failed. The fault is then in
+        its first row. ``False`` if that is not known.
     :param broken_setting: returns the fault in a connection's extra that no retry can fix; empty if none is known.
-    :param refuses_semicolon: whether it refuses a semicolon at the end of a statement. Airflow's hook may say so, too
-        (``strip_semicolon``).
+    :param refuses_semicolon: whether a semicolon at the end of a statement is an error. The hook's ``strip_semicolon``
+        has the same effect.
     :param journal_engine: returns the options of an engine for the journal, from the hook's URL and the connection's
         extra.
-    :param existing_journal: changes these options so that a database that is not there is not created.
+    :param existing_journal: changes these options so that a missing database is not created.
     """
 
     package: str = ""
@@ -207,7 +208,7 @@ DRIVERS: Mapping[str, Driver] = MappingProxyType(
                 errors=MYSQL_ERRORS,
                 journal_engine=mysql_engine,
             ),
-            # Its rows come as the query makes them.
+            # The plain cursor returns rows while the query makes them.
             Driver(
                 "duckdb",
                 runs_alone=is_one_query_of_duckdb,
@@ -215,7 +216,7 @@ DRIVERS: Mapping[str, Driver] = MappingProxyType(
                 errors=DUCKDB_ERRORS,
             ),
             Driver("trino", errors=TRINO_ERRORS, refuses_semicolon=True),
-            # Its client downloads the parts of a result one by one.
+            # The plain cursor downloads a result in parts.
             Driver("snowflake", interrupt=no_interrupt, errors=SNOWFLAKE_ERRORS),
             Driver(
                 "redshift_connector",
@@ -250,7 +251,10 @@ DRIVERS: Mapping[str, Driver] = MappingProxyType(
 
 
 def driver_of(thing: object) -> Driver:
-    """Return the driver of a connection or of an error, by the module of its class or of a base class."""
+    """Return the driver of a connection or of an error, by the module of its class or of a base class.
+
+    A driver that is not in the table has the defaults of :class:`Driver`.
+    """
     for kind in type(thing).__mro__:
         driver = DRIVERS.get(kind.__module__.partition(".")[0].lstrip("_"))
         if driver is not None:
@@ -265,13 +269,13 @@ def driver_of_engine(engine: sa.Engine) -> Driver:
 
 
 def sql_hook_of_type(conn_type: str) -> SqlHook | None:
-    """Return the hook for SQL on a type of connections; ``None``: Airflow's hook."""
+    """Return the hook that replaces Airflow's hook for a type of connections; ``None``: Airflow's hook is used."""
     hooks = (driver.sql_hook for driver in DRIVERS.values() if driver.sql_hook is not None)
     return next((hook for hook in hooks if conn_type in hook.conn_types), None)
 
 
 def sql_hook_of_class(kind: type) -> SqlHook | None:
-    """Return the entry of a hook's class, or of a base class."""
+    """Return the entry in :data:`DRIVERS` for a hook's class, or for a base class; ``None``: there is none."""
     paths = {f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__}
     hooks = (driver.sql_hook for driver in DRIVERS.values() if driver.sql_hook is not None)
     return next((hook for hook in hooks if hook.path in paths), None)

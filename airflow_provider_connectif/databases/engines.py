@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 Access = Literal["create", "rw", "ro"]
-"""Create a database that is not there, change an existing one, or only read it."""
+"""``create``: create a missing database. ``rw``: change an existing one. ``ro``: only read it."""
 
 _SQLITE_WAITS_S = 30
-_WAL = b"\x02"  # the read version, byte 19 of a SQLite file
-# A transaction of a journal locks a line, and then asks for what others have written before that. MySQL's default, and
-# that of a PostgreSQL role, may show what was there when the transaction began.
+_WAL = b"\x02"  # byte 19 of a SQLite file in WAL mode, its read version
+# A transaction of the journal locks a line, and then must read what others wrote before the lock. With MySQL's default
+# level, or a PostgreSQL role's own, it may read what was there when the transaction began.
 _SEES_WHAT_IS_COMMITTED = "READ COMMITTED"
-# Options that MySQL's drivers read from a URL, and options that Airflow's hook reads itself.
+# Options that MySQL's drivers read from a URL. Airflow's hook reads those of _MYSQL_HOOK_OPTIONS itself.
 # fmt: off
 _MYSQL_OPTIONS = frozenset(
     (
@@ -38,13 +38,14 @@ _MYSQL_HOOK_OPTIONS = frozenset(("aws_conn_id", "client", "cursor", "iam", "ssl"
 class EngineOptions:
     """The options of the journal's engine.
 
-    :param url: of the database.
-    :param connect_args: for the driver's ``connect``.
+    :param url: the database's URL.
+    :param connect_args: arguments for the driver's ``connect``.
     :param on_connect: a statement for each new connection.
     :param fault: the reason why the database cannot be used, if it is known in advance.
     :param left_out: names of options in the connection's extra that the driver does not know.
-    :param isolation_level: of its transactions; ``None``: the database's own.
-    :param creator: opens a connection of its own, which is closed after each use; ``None``: the driver does.
+    :param isolation_level: the isolation level of transactions; ``None``: the database's default.
+    :param creator: opens a connection, which is closed after each use. ``None``: SQLAlchemy opens connections and keeps
+        them open.
     """
 
     url: sa.URL
@@ -62,17 +63,17 @@ def url_only(url: sa.URL, _: Mapping[str, Any]) -> EngineOptions:
 
 
 def as_it_is(options: EngineOptions, _: Access) -> EngineOptions:
-    """Return the options of a server, which creates no database for a client."""
+    """Return the options unchanged: a server does not create a missing database for a client."""
     return options
 
 
 def nothing_is_broken(_: Mapping[str, Any]) -> str:
-    """Return that no setting is known to be wrong."""
+    """Return an empty text: no setting is known to be wrong."""
     return ""
 
 
 def missing_root_certificate(extra: Mapping[str, Any]) -> str:
-    """Return why libpq will not encrypt; empty if no reason is known."""
+    """Return the reason why libpq will not encrypt; empty if none is known."""
     # libpq checks it only after the server has agreed to encrypt, so a server that is down would hide the fault.
     path = str(extra.get("sslrootcert") or "")
     is_needed = str(extra.get("sslmode")).startswith("verify-") and path not in ("", "system")
@@ -101,7 +102,7 @@ def mysql_engine(url: sa.URL, extra: Mapping[str, Any]) -> EngineOptions:
     others = [name for name in url.query if name not in _MYSQL_OPTIONS]
     ssl = extra.get("ssl")
     return EngineOptions(
-        # A source may need other letters, or bytes; the journal's text is Unicode.
+        # The connection may have another character set, for a source. The journal's text is Unicode.
         url.difference_update_query([*others, *_MYSQL_LETTERS]).update_query_dict({"charset": "utf8mb4"}),
         connect_args={"ssl": ssl} if isinstance(ssl, dict) else {},
         left_out=tuple(name for name in others if name not in _MYSQL_HOOK_OPTIONS),
@@ -113,9 +114,9 @@ def sqlite_engine(url: sa.URL, _: Mapping[str, Any]) -> EngineOptions:
     """Return the options for SQLite, whose file several connections share."""
     folder = os.path.dirname(url.database or "")
     return EngineOptions(
-        url.set(query={}),  # in which the hook puts the extra
+        url.set(query={}),  # the hook puts the extra into the query
         connect_args={"check_same_thread": False, "timeout": _SQLITE_WAITS_S},
-        # So that a source that is read from the same file does not lock the journal.
+        # Otherwise a source that is read from the same file would lock the journal.
         on_connect="pragma journal_mode=wal",
         fault="" if not folder or os.path.isdir(folder) else f"its folder {folder!r} does not exist",
     )
@@ -142,7 +143,7 @@ def existing_sqlite(options: EngineOptions, access: Access) -> EngineOptions:
 
 
 def _fault_of_sqlite_file(path: str) -> str:
-    """Return why an existing file cannot be opened; empty if no reason is known."""
+    """Return the reason why an existing file cannot be opened; empty if none is known."""
     if not os.path.isfile(path):
         return ""
     try:

@@ -1,4 +1,4 @@
-"""Rules for the errors of drivers: which are final, and which messages may be shown, for each family of drivers.
+"""Rules for the errors of drivers, by family: which errors are final, and which messages may be shown.
 
 Drivers quote values of rows in their errors, so their messages are shown only if they are about objects and settings.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 # PostgreSQL, appendix A: class 42, "Syntax Error or Access Rule Violation".
-# Class 0A, "Feature Not Supported": of a table in another database, or several statements in one.
+# Class 0A, "Feature Not Supported": for example a table in another database, or several statements in one.
 WRONG_STATEMENT_STATES = ("42", "0A")
 # SQLSTATE classes whose messages name objects and settings and not what is in a row: connection, transaction state,
 # authorization, cursor, catalog, schema, rollback, syntax, resources, limits, prerequisites, intervention, system.
@@ -23,8 +23,8 @@ _HARMLESS_KINDS = ("InterfaceError", "ProgrammingError")
 # a column that is ambiguous, unknown, not grouped; syntax; two tables of one name; no such table; no right to a table
 # or column; syntax; selects of different widths; no such function (twice).
 _WRONG_STATEMENT_NUMBERS = (1052, 1054, 1055, 1064, 1066, 1109, 1142, 1143, 1146, 1149, 1222, 1305, 1630)
-_HARMLESS_NUMBERS = (1052, 1054, 1109, 1146)  # whose messages have a name in them, and not a part of the statement
-_NO_NUMBER = -1  # of MySQL's own connector
+_HARMLESS_NUMBERS = (1052, 1054, 1109, 1146)  # their messages quote a name, but no part of the statement
+_NO_NUMBER = -1  # of an error without a number, in MySQL's own connector
 
 # SQLite has one code for wrong statements and for faulty values while rows are read, so the message decides.
 _SQLITE_UNSPECIFIC = "SQLITE_ERROR"
@@ -49,12 +49,12 @@ NO_SETTING = re.compile(r"(?!)")
 class ErrorRules:
     """The rules for the errors of a driver.
 
-    :param code: returns its number or state for the message, with a blank before it; empty if it has none.
+    :param code: returns an error's number or state for the message, with a blank before it; empty if it has none.
     :param words: returns the first line of the database's message.
     :param is_statement_wrong: returns whether another attempt would end the same way.
     :param is_about_parameters: returns whether the driver itself refused to bind parameters, before the server was
         involved.
-    :param may_be_shown: returns whether its message is about objects and settings, and cannot quote a row.
+    :param may_be_shown: returns whether an error's message is about objects and settings, and cannot quote a row.
     :param wrong_setting: matches messages about a setting of the connection that no retry can fix.
     """
 
@@ -75,7 +75,7 @@ def is_of_a_database(error: BaseException) -> bool:
 
 
 def sqlstate(error: BaseException) -> str:
-    """Return the SQLSTATE of psycopg, psycopg2, and of drivers with the same attribute; empty without one."""
+    """Return an error's SQLSTATE, from the attribute of psycopg or of psycopg2; empty if it has none."""
     state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
     return state if isinstance(state, str) else ""
 
@@ -87,12 +87,12 @@ def _number(error: BaseException) -> int | None:
 
 
 def kind_of(error: BaseException) -> str:
-    """Return the name of its class."""
+    """Return the name of an error's class."""
     return type(error).__name__
 
 
 def first_line(error: object) -> str:
-    """Return the first line of its message."""
+    """Return the first line of an error's message."""
     return str(error).strip().partition("\n")[0]
 
 
@@ -101,7 +101,7 @@ def _words_of_mysql(error: BaseException) -> str:
 
 
 def state_in_words(error: BaseException) -> str:
-    """Return the SQLSTATE for the message, with a blank before it; empty if there is none."""
+    """Return an error's SQLSTATE for the message, with a blank before it; empty if it has none."""
     state = sqlstate(error)
     return f" (SQLSTATE {state})" if state else ""
 
@@ -112,7 +112,7 @@ def _state_and_number(error: BaseException) -> str:
 
 
 def has_wrong_statement_state(error: BaseException) -> bool:
-    """Whether its SQLSTATE is that of a syntax error or an access rule violation."""
+    """Whether an error's SQLSTATE is about the statement: syntax, access rights, or a feature that is not supported."""
     return sqlstate(error).startswith(WRONG_STATEMENT_STATES)
 
 
@@ -125,7 +125,7 @@ def _has_wrong_statement_words(error: BaseException) -> bool:
 
 
 def _sqlite_code(error: BaseException) -> str | None:
-    """Return SQLite's code by name; an error without one is Python's own, such as for bytes that cannot be decoded."""
+    """Return the name of SQLite's code. An error of Python itself has none, such as for bytes that are not UTF-8."""
     name: str | None = getattr(error, "sqlite_errorname", None)
     return name
 
@@ -137,8 +137,8 @@ def _is_about_parameters(error: BaseException) -> bool:
 
 
 def _is_about_parameters_of_libpq(error: BaseException) -> bool:
-    # A DataError without a state is the driver's own, for a value that it cannot send: NUL in a text. No row has been
-    # converted yet, since these cursors leave the result on the server.
+    # A DataError without a state comes from the driver: it cannot send a value, such as a text with NUL. It cannot be
+    # about a row, since no row was converted yet: these cursors leave the result on the server.
     return _is_about_parameters(error) or (kind_of(error) == "DataError" and not sqlstate(error))
 
 
@@ -153,7 +153,7 @@ def _is_about_parameters_of_sqlite(error: BaseException) -> bool:
 
 
 def has_harmless_state(state: str) -> bool:
-    """Whether the messages of an SQLSTATE name only objects and settings, not values of a row."""
+    """Whether messages with an SQLSTATE name only objects and settings, and no value of a row."""
     return state.startswith(_HARMLESS_STATES)
 
 
@@ -202,7 +202,7 @@ SQLITE_ERRORS = ErrorRules(
     may_be_shown=_has_harmless_code_or_kind,
     wrong_setting=_SQLITE_SETTING,
 )
-# For a driver that is not in the table: it may have an SQLSTATE; without one its message is not shown.
+# For drivers that are not in the table. The message of an error without an SQLSTATE is not shown.
 OTHER_ERRORS = ErrorRules(
     code=state_in_words,
     words=first_line,

@@ -17,8 +17,8 @@ END = object()
 class Handover:
     """Passes batches from the reading thread to the task's thread, and after the last one the result of reading.
 
-    A context manager around the reading: any error that ends it, even ``SystemExit`` from a driver, ends the run in the
-    task's thread.
+    It is a context manager around the reading. Any error that ends the reading, even ``SystemExit`` from a driver, is
+    passed on, so that it ends the run in the task's thread.
     """
 
     def __init__(self) -> None:
@@ -47,11 +47,11 @@ class Handover:
         return False
 
     def get(self) -> Any:
-        """Return the next item, or ``None`` if none arrives within a moment."""
+        """Return the next item; ``None`` if none arrives within a quarter of a second."""
         with suppress(queue.Empty):
             return self._items.get(timeout=_POLL_S)
         return None
 
     def close(self) -> None:
-        """Note that the task's thread no longer waits."""
+        """Note that the task's thread no longer waits: :meth:`put` then returns ``False``."""
         self._is_over.set()

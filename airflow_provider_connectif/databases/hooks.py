@@ -16,10 +16,10 @@ _UNKNOWN_PARAMETER = re.compile(r"unexpected keyword argument '(\w{1,60})'")
 
 
 def sql_hook(conn_id: str, hook_params: Mapping[str, Any] | None = None) -> Any:
-    """Return the hook of a connection, for SQL.
+    """Return the hook for SQL on a connection.
 
     :param conn_id: the connection.
-    :param hook_params: for the hook's class, such as ``{"warehouse": "LOADING"}``.
+    :param hook_params: parameters of the hook's class, such as ``{"warehouse": "LOADING"}``.
     :raises RowsError: the hook does not accept a parameter.
     :raises ImportError: the provider's package is missing.
     :raises AirflowException: Airflow does not know the connection, or a hook for its type.

@@ -24,13 +24,13 @@ class JournalPlace(NamedTuple):
 
 
 def place_of(text: str) -> JournalPlace:
-    """Read a place: ``conn_id``, ``conn_id:table`` or ``conn_id:schema.table``."""
+    """Return the place that a text names: ``conn_id``, ``conn_id:table`` or ``conn_id:schema.table``."""
     conn_id, _, where = text.strip().partition(":")
     schema, _, table = where.rpartition(".")
     return JournalPlace(conn_id, table or DEFAULT_TABLE, schema or None)
 
 
 def configured_journals() -> list[JournalPlace]:
-    """Return the journals in ``[connectif] journals``, separated by commas, each once."""
+    """Return the journals that ``[connectif] journals`` lists, separated by commas; each of them once."""
     listed = conf.get("connectif", "journals", fallback="") or ""
     return list(dict.fromkeys(place_of(entry) for entry in listed.split(",") if entry.strip()))

@@ -37,9 +37,9 @@ class JournalConnection:
     :param conn_id: a connection whose hook returns a SQLAlchemy engine; ``None``: no journal.
     :param sync_id: names one stream of rows to one account.
     :param table: the name of the table.
-    :param schema: its schema, if not the connection's default.
+    :param schema: the table's schema; ``None``: the connection's default.
     :param key: the form in which contact keys are stored.
-    :param plan_retention: time after which pending patches are deleted if their task does not return.
+    :param plan_retention: time after which pending patches are deleted if their task does not continue.
     :param history_lines: the most listed rows of each outcome of a run; further rows are only counted.
     :param history_retention: time after which these lines are deleted.
     :raises ValueError: an argument is not valid.
@@ -74,11 +74,12 @@ class JournalConnection:
         comes_back: bool = False,
         may_defer: bool = False,
     ) -> Iterator[Journal | None]:
-        """Open the journal of this connection, or return ``None``; its pool is closed at the end.
+        """Open the journal, and close its connections at the end of the block; ``None`` without a connection id.
 
-        :param context: of the task, whose run writes the journal.
+        :param context: the context of the task, whose run writes the journal.
+        :param read_only: the journal is not changed, and a missing database is not created.
         :param keeps_rows: whether pending patches are stored with their rows.
-        :param comes_back: whether the process continues after a deferral.
+        :param comes_back: whether this process continues a task after a deferral.
         :param may_defer: whether the task waits without a worker for another run of the sync.
         :raises JournalError: the connection is not suitable for a journal.
         :raises NoSuchConnectionError: there is no such connection.
@@ -149,10 +150,10 @@ def key_secret(conn_id: str) -> bytes | None:
 
 
 def engine_of_existing(conn_id: str, *, named_by: str = "[connectif] journals", writes: bool = False) -> Any:
-    """Return a SQLAlchemy engine of a journal's connection, which creates no database. It connects when it is used.
+    """Return a SQLAlchemy engine for a journal's connection. It connects when it is used, and creates no database.
 
     :param named_by: the setting that names the connection, for messages.
-    :param writes: whether it is also for changes; otherwise a SQLite file is opened only for reading.
+    :param writes: whether the journal may be changed; otherwise a SQLite file is opened only for reading.
     :raises JournalError: the connection is not suitable for a journal.
     :raises NoSuchConnectionError: there is no such connection.
     """
@@ -169,9 +170,9 @@ def _task(ti: Any) -> str:
 
 
 def _checked_engine(hook: Any, conn_id: str, access: Access) -> Any:
-    """Return an engine, or explain why the connection's settings do not allow one.
+    """Return an engine.
 
-    :raises JournalError: final; without the URL, which contains the password.
+    :raises JournalError: final; names the fault in the connection's settings, without the URL, which has the password.
     """
     import sqlalchemy
 
@@ -210,8 +211,8 @@ def _engine(hook: Any, conn_id: str, access: Access) -> Any:
     from airflow_provider_connectif.journal.dialects import dialect_named
 
     with warnings.catch_warnings():
-        # Of this engine only the address is used. SQLite's dialect warns that it does not know the secret in it, and
-        # Airflow logs warnings to stdout, where a command's output is.
+        # Only the address of this engine is used. SQLite's dialect warns that it does not know the secret in the
+        # address, and Airflow writes warnings to stdout, where a command writes its output.
         warnings.simplefilter("ignore", sqlalchemy.exc.SAWarning)
         found = hook.get_sqlalchemy_engine()
     try:

@@ -11,7 +11,7 @@ from airflow_provider_connectif.databases.conversion import unreadable
 from airflow_provider_connectif.databases.fetched_rows import VALUES, RowForm, ValueForm
 from airflow_provider_connectif.records.rows import Row, RowBatch
 
-# The protocol's numbers of types, and its flag of a SET.
+# Numbers of types in MySQL's protocol, and the flag of a SET.
 _FLOAT, _BIT, _TEXTS = 4, 16, frozenset((249, 250, 251, 252, 253, 254))
 _DATES: Mapping[int, str] = {10: "date", 12: "datetime", 7: "timestamp"}
 _SET_FLAG = 2048
@@ -31,7 +31,7 @@ def keep_unreadable_of_mysql(connection: Any) -> None:
 
 
 def keep_unreadable_of_mysql_connector(connection: Any) -> None:
-    """As :func:`keep_unreadable_of_mysql`, for MySQL's own connector, which makes ``None`` of such dates."""
+    """As :func:`keep_unreadable_of_mysql`, for MySQL's own connector, which turns such dates into ``None``."""
     connection.converter_class = _careful_converter()
 
 
@@ -40,7 +40,7 @@ def _careful_converter() -> Any:
     from mysql.connector.conversion import MySQLConverter
 
     def text(self: Any, value: Any, column: Any = None) -> Any:
-        # The connector would make a set of a SET, which has no order.
+        # The connector would turn a SET into a Python set, which has no order.
         return _text_if_utf8(value) if column[7] & _SET_FLAG else MySQLConverter._string_to_python(self, value, column)
 
     dates = {name: f"_{name}_to_python" for name in _DATES.values()}
@@ -71,16 +71,16 @@ def form_of_mysql_rows(cursor: Any) -> RowForm:
 
 
 class MySqlForm(ValueForm):
-    """Rows with some converted columns.
+    """The form of rows of which some columns must be converted.
 
-    :param converters: by the position of the column.
+    :param converters: functions that convert a value, by the position of the column.
     """
 
     def __init__(self, converters: Mapping[int, Callable[[Any], Any]]) -> None:
         self._converters = converters
 
     def batch_of(self, columns: Sequence[str], rows: Sequence[Any]) -> Sequence[Row]:
-        """A batch of fetched rows, one at least."""
+        """Return a batch of fetched rows, of at least one row."""
         if isinstance(rows[0], Mapping):
             return super().batch_of(columns, rows)
         converted = [list(row) for row in rows]

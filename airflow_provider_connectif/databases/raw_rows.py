@@ -1,8 +1,8 @@
 """Reads rows of PostgreSQL as texts, with psycopg 3, and converts a row only when it is used.
 
-A million unchanged rows are never converted: their texts show that they have not changed. Conversion takes longer than
-everything else that such a row needs. It also fails for a value beyond Python's range, with an error that quotes the
-value. So rows are converted one by one, and after an error value by value.
+A million unchanged rows are never converted: their texts show that they have not changed, and conversion takes longer
+than everything else that such a row needs. Conversion also fails for a value beyond Python's range, with an error that
+quotes the value. So rows are converted one by one, and after an error value by value.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from airflow_provider_connectif.records.raw_rows import RawBatch, RawValues
 from airflow_provider_connectif.records.rows import Row
 
 _FLOAT4_OID, _BYTEA_OID = 700, 17
-_EMPTY_BYTES = 33  # of an empty text in memory
+_EMPTY_BYTES = 33  # size of an empty text in memory
 _PACKAGES = ("psycopg", "psycopg_binary", "psycopg_c")
-_ARRAYS = "psycopg.types.array"  # whose classes are generated, too, but load items with the loaders of their types
+_ARRAYS = "psycopg.types.array"  # its classes are generated, too, but load items with the loaders of their types
 # The session's settings that decide which value a text means; others decide only how a value is written.
 _SETTINGS = ("DateStyle", "IntervalStyle", "TimeZone", "client_encoding")
 
 
 def raw_cursor(connection: Any) -> Any:
-    """Return a server-side cursor of psycopg 3 that returns texts; a plain one if the connection makes its own rows.
+    """Return a server-side cursor of psycopg 3 that returns texts, or values if the connection makes rows of its own.
 
     Real numbers of four bytes are converted as :func:`airflow_provider_connectif.contacts.rules.numbers.single` does.
     """
@@ -65,7 +65,7 @@ class RawCursor:
 
     @property
     def description(self) -> Any:
-        """The columns of the result, ``None`` if the statement has none."""
+        """The columns of the result; ``None`` if the statement returns no rows."""
         return self._cursor.description
 
     def execute(self, *arguments: Any) -> None:
@@ -78,7 +78,7 @@ class RawCursor:
         self._values = PostgresValues(self._cursor, [column.type_code for column in columns])
 
     def fetchmany(self, size: int) -> list[tuple[bytes | None, ...]]:
-        """The next rows, none at the end."""
+        """Return the next rows; none at the end."""
         self._fetching.execute(f'fetch forward {size:d} from "{self._cursor.name}"', prepare=False, binary=False)
         result = self._fetching.pgresult
         self._loading.set_pgresult(result, set_loaders=False)
@@ -109,8 +109,8 @@ def form_of_rows(cursor: Any) -> RowForm:
 class PostgresValues(RawValues):
     """Converts the texts of one result, with the loaders that are registered for its cursor.
 
-    :param cursor: has run the query. It is not needed afterwards: rows can be converted after it is closed.
-    :param oids: of the columns' types.
+    :param cursor: a cursor that has run the query. Rows can be converted after it is closed.
+    :param oids: object ids of the columns' types.
     """
 
     def __init__(self, cursor: Any, oids: Sequence[int]) -> None:
@@ -133,7 +133,7 @@ class PostgresValues(RawValues):
         self.settings = tuple(str(status(name)) for name in _SETTINGS)
 
     def row(self, raw: Sequence[bytes | None]) -> Sequence[Any]:
-        """Return the values of a row; :class:`UnreadableValue` for those that cannot be converted."""
+        """Return the values of a row; an :class:`UnreadableValue` for each that cannot be converted."""
         try:
             return self._transformer.load_sequence(raw)
         except Exception:  # noqa: BLE001 - an author may have registered a loader, and it may raise anything
@@ -176,7 +176,7 @@ def _kind_of(info: Any, oid: int) -> str:
 def _is_of_the_driver(loader: Any) -> bool:
     """Whether a class of loaders is the driver's own, without any code of the DAG's author.
 
-    The driver generates classes for authors, for example for an enumeration. Its modules do not have them by name.
+    The driver generates classes for authors, for example for an enumeration. No module of it has a name for them.
     """
     from psycopg.types.json import JsonLoader
 

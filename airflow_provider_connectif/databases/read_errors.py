@@ -45,13 +45,13 @@ class ReadError(RunFailed):
 def read_error(error: BaseException, conn_id: str, rows_read: int, *, is_fetching: bool = False) -> ReadError:
     """Describe a driver's error without the values that it may quote.
 
-    :param error: from the driver, or wrapped by SQLAlchemy; of any other exception in a driver only the class and the
-        place where it was raised are shown.
+    :param error: the driver's error, or SQLAlchemy's around it. Of any other exception only the class and the place
+        where it was raised are shown.
     :param conn_id: the connection.
     :param rows_read: number of rows read before.
-    :param is_fetching: whether the statement was accepted before, so that the fault is in a row: a text that is not a
-        query for ``to_tsquery`` has the SQLSTATE of a syntax error, and SQLite's full-text search reports a missing
-        column.
+    :param is_fetching: whether the statement was accepted before, so that a row is at fault, even if the error looks
+        like one of the statement. For example, a value that is not a query for ``to_tsquery`` has the SQLSTATE of a
+        syntax error.
     """
     error = _driver_s_own(error)
     rows = "1 row" if rows_read == 1 else f"{rows_read:,} rows"
@@ -74,7 +74,7 @@ def _is_of_a_driver(error: BaseException) -> bool:
 
 
 def _raised_at(error: BaseException) -> str:
-    """Return the place where an error was raised, for the message; its own text may quote a value."""
+    """Return the place where an error was raised, for a message that leaves out the error's own text."""
     frames = traceback.extract_tb(error.__traceback__)
     return describe_frame(frames[-1]) if frames else ""
 
@@ -83,7 +83,7 @@ def connection_error(error: Exception, conn_id: str, extra: Mapping[str, Any]) -
     """Return an error for settings that the driver refuses; ``None`` if another attempt may help.
 
     :param error: from the hook's ``get_conn``.
-    :param extra: of the connection.
+    :param extra: the connection's extra.
     """
     words = broken_setting(error) or driver_of(error).broken_setting(extra)
     if not words:
@@ -92,7 +92,7 @@ def connection_error(error: Exception, conn_id: str, extra: Mapping[str, Any]) -
 
 
 def broken_setting(error: BaseException) -> str | None:
-    """Return why a connection's settings cannot work, without their values; ``None`` if no such reason is known.
+    """Return the reason why a connection's settings cannot work, without their values; ``None`` if none is known.
 
     :param error: from a driver's ``connect``, or wrapped by SQLAlchemy.
     """
@@ -113,7 +113,7 @@ def statement_error(error: Exception, conn_id: str, connection: object) -> ReadE
     """Return an error for a statement that does not match its parameters; ``None`` for other errors.
 
     :param error: from the driver's ``execute``; nothing was fetched yet.
-    :param connection: of the driver.
+    :param connection: the driver's connection.
     """
     own = _driver_s_own(error)
     rules = driver_of(own).errors
@@ -134,7 +134,10 @@ def statement_error(error: Exception, conn_id: str, connection: object) -> ReadE
 
 
 def _paramstyle(connection: object) -> str:
-    """As the driver's module says it (PEP 249): its package, or one within it; the connection's class may be ours."""
+    """Return the ``paramstyle`` of a driver's package or of a module in it (PEP 249); empty if there is none.
+
+    Base classes are searched too, since the connection's class may be one of this package.
+    """
     for kind in type(connection).__mro__:
         parts = kind.__module__.lstrip("_").split(".")
         modules = (sys.modules.get(".".join(parts[:count])) for count in range(1, len(parts) + 1))
@@ -149,7 +152,7 @@ def fetch_error(error: Exception, conn_id: str, rows_read: int, fetched: int, at
 
     :param rows_read: number of rows passed on.
     :param fetched: number of rows fetched before this fetch.
-    :param at_once: number of rows requested.
+    :param at_once: number of rows requested by this fetch.
     """
     is_driver_s = _is_of_a_driver(error)
     if is_driver_s and (sqlstate(error) or type(error).__name__ != "DataError"):
@@ -164,11 +167,11 @@ def fetch_error(error: Exception, conn_id: str, rows_read: int, fetched: int, at
 
 
 def function_error(error: Exception, rows_made: int | None = None) -> ReadError | None:
-    """Describe an error from a function's rows that quotes a value; ``None`` for any other error.
+    """Describe an error in a function's rows whose own text may quote a value; ``None`` for any other error.
 
-    Its text is left out, and the place where it was raised is named instead.
+    The text is left out, and the place where the error was raised is named instead.
 
-    :param rows_made: number of rows before it; ``None`` if the function had not returned.
+    :param rows_made: number of rows before the error; ``None`` if the function had not returned.
     """
     if not is_of_a_database(error) and not (isinstance(error, _QUOTING_ERRORS) and _is_of_a_library(type(error))):
         return None
@@ -182,13 +185,16 @@ def function_error(error: Exception, rows_made: int | None = None) -> ReadError 
 
 
 def _is_of_a_library(kind: type) -> bool:
-    """Whether a class of errors belongs to Python or an installed package; an author's own messages may be shown."""
+    """Whether a class of errors belongs to Python or an installed package, so that its messages may quote a value.
+
+    The messages of a DAG author's own classes may be shown.
+    """
     path = getattr(sys.modules.get(kind.__module__), "__file__", None)
     return path is None or os.path.abspath(path).startswith(_LIBRARY_FOLDERS)
 
 
 def is_statement_wrong(error: BaseException) -> bool:
-    """Whether the statement is at fault, so that another attempt would fail, too. ``False`` if that is not known."""
+    """Whether the statement is at fault, so that another attempt would fail too; ``False`` if that is not known."""
     error = _driver_s_own(error)
     return driver_of(error).errors.is_statement_wrong(error)
 

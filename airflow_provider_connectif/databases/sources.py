@@ -33,8 +33,9 @@ class RowsSource:
     :raises RowsError: ``rows`` has another type.
     :raises ReadError: from iteration: making a row failed with an error that quotes a value, such as ``ValueError``, or
         with a database's error. Other errors are passed on unchanged.
-    :raises SourceError: from iteration: the last row did not arrive within ``read_timeout_s``. A row that takes longer
-        is interrupted in the main thread, where Airflow runs its tasks; in another thread it is noticed when it ends.
+    :raises SourceError: from iteration: the last row did not arrive within ``read_timeout_s``. In the main thread,
+        where Airflow runs its tasks, a row that takes too long is interrupted. In another thread, the time is checked
+        only when the row has arrived.
     """
 
     columns: Sequence[str] | None = None  # each row may have its own
@@ -62,7 +63,7 @@ class RowsSource:
         batches = _batches(self._in_time(deadline))
         is_first = True
         while True:
-            # Not while the rows are processed, which must not be interrupted.
+            # The alarm is off while the rows are processed: that must not be interrupted.
             with alarm(deadline - self._clock(), self._too_late):
                 batch = next(batches, None)
             if batch is None:
@@ -85,14 +86,14 @@ class RowsSource:
         return SourceError(self._read_timeout_s, self._rows_made)
 
     def cancel(self) -> None:
-        """Do nothing: there is nothing to cancel."""
+        """Do nothing: no query runs."""
 
 
 def _batches(rows: Iterable[Any]) -> Iterator[Any]:
-    """Yield lists of at most :data:`BATCH_ROWS` rows and about ``BATCH_BYTES``; an error of the rows follows the last
+    """Yield lists of at most :data:`BATCH_ROWS` rows and about ``BATCH_BYTES``. An error of the rows follows the last
     list.
 
-    An error that quotes values is yielded as a :class:`ReadError`, not raised, so that it has no context.
+    An error that may quote values is not raised but yielded, as a :class:`ReadError`, so that it has no context.
     """
     batch: list[Any] = []
     weight = count = 0

@@ -30,9 +30,9 @@ from airflow_provider_connectif.records.outcomes import SourceError
 from airflow_provider_connectif.records.rows import BATCH_BYTES, without_mark
 
 _BATCH_ROWS = 2000  # each batch waits once for the journal's database
-_ROWS_AT_ONCE = 500  # of one fetch: the size of its rows is known only afterwards
+_ROWS_AT_ONCE = 500  # rows of one fetch: their size is known only afterwards
 _FIRST_ROWS = 50
-_BYTES_MEANWHILE = 128 * 1024  # of one fetch: with less, a server with full buffers could not continue to write
+_BYTES_MEANWHILE = 128 * 1024  # bytes of one fetch ahead: after less, a server with full buffers could not write
 _SEVERAL = "sql has several statements, and the rows of one alone would be read: sql must be one SELECT"
 _INTERRUPT_S = 2.0  # time for a query that took too long to end, and for its connection to be closed
 
@@ -50,11 +50,11 @@ class SqlSource:
     :param hook: any DbApiHook.
     :param conn_id: its connection's id, for messages.
     :param sql: one statement that returns rows.
-    :param parameters: in the form of the driver's ``execute``.
+    :param parameters: parameters of the statement, in the form of the driver's ``execute``.
     :param read_timeout_s: time limit in seconds for the query, including the time for its connection.
     :param clock: seconds on a clock that only goes forward.
-    :raises RowsError: the connection has no database hook; from iteration: the statement returns no rows, or
-        is not the only one.
+    :raises RowsError: the connection has no database hook; from iteration: the statement has no result, or ``sql`` has
+        several statements.
     :raises ReadError: from iteration: the database failed; or the statement, its parameters or the settings of the
         connection are wrong (``final``). The database's message is shown if it is about objects, not about rows.
     :raises SourceError: from iteration: the query did not end within ``read_timeout_s``; it is interrupted.
@@ -92,8 +92,8 @@ class SqlSource:
         self._is_cancelled = False
 
     def __iter__(self) -> Generator[Sequence[Mapping[str, Any]], None, None]:
-        # Read in a separate thread: some drivers delay signals in the thread that waits for a query, but a killed task
-        # must notice its signal, and so must one whose query hangs.
+        # The query is read in a separate thread, since some drivers delay signals in the thread that waits for a query.
+        # A killed task must notice its signal, even if its query hangs.
         deadline = self._clock() + self._read_timeout_s
         handover = Handover()
         reader = threading.Thread(target=self._read_into, args=(handover,), name="connectif-sql", daemon=True)
@@ -157,7 +157,7 @@ class SqlSource:
         raise fault
 
     def _extra(self) -> Mapping[str, Any]:
-        """The connection's extra, if the hook is one of Airflow's."""
+        """Return the connection's extra; empty if the hook is not one of Airflow's."""
         if not hasattr(self._hook, "get_connection"):
             return {}
         extra: Mapping[str, Any] = self._hook.get_connection(self.conn_id).extra_dejson
@@ -260,7 +260,7 @@ class SqlSource:
                 raise RowsError(_SEVERAL)
 
     def cancel(self) -> None:
-        """Interrupt a running query if the driver can; may be called from a signal handler."""
+        """Stop reading, and interrupt a running query if the driver can. A signal handler may call this."""
         self._is_cancelled = True
         connection = self._connection
         if connection is not None:
@@ -268,5 +268,10 @@ class SqlSource:
 
 
 def _rows_in(room: int, weight: int, rows: int) -> int:
-    """Return the number of rows to fetch if they are as large as the earlier ones."""
+    """Return the number of rows to fetch, if they are as large as earlier rows.
+
+    :param room: the bytes that they may take.
+    :param weight: the bytes of the earlier rows.
+    :param rows: the number of the earlier rows.
+    """
     return max(1, min(_ROWS_AT_ONCE, room * rows // max(1, weight)))

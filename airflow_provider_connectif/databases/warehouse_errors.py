@@ -43,12 +43,13 @@ _TRINO_PARAMETERS = re.compile(r"^(line \d+:\d+: )?Incorrect number of parameter
 # Snowflake's numbers of a statement that does not compile: syntax; invalid identifier; no such object, or no right to
 # it (twice); wrong arguments of a function; no such function.
 _WRONG_IN_SNOWFLAKE = (1003, 904, 2003, 2043, 1044, 2140)
-# Its connector's own, of parameters: it cannot format or bind them, or does not know their type (twice).
+# The numbers of the connector's own errors about parameters: it cannot format or bind them, or does not know their type
+# (twice).
 _SNOWFLAKE_PARAMETERS = (252004, 252012, 252011, 255001)
 _NO_STATE = "n/a"
 
-# BigQuery has one reason for a wrong statement and for a wrong value, so its words decide.
-# They stand at the beginning, since a value may have any words in it.
+# BigQuery gives the same reason for a wrong statement and for a wrong value, so the words of the message decide. They
+# must be at its beginning: a value that it quotes may contain any words.
 _BEFORE_WORDS = r"^(\d{3} )?((GET|POST) \S+: )?(Query error: )?"
 _WRONG_IN_BIGQUERY = re.compile(
     _BEFORE_WORDS
@@ -105,7 +106,7 @@ def _is_wrong_in_trino(error: BaseException) -> bool:
 
 def _is_about_parameters_of_trino(error: BaseException) -> bool:
     return _TRINO_PARAMETERS.search(_words_of_trino(error)) is not None or (
-        # The driver's own, of a value that it cannot write into a statement.
+        # The driver's own error for a value that it cannot write into a statement.
         kind_of(error) == "NotSupportedError" and not _name_of_trino(error)
     )
 
