@@ -16,7 +16,7 @@ def read_pages(transport: Transport, path: str, most: int) -> Iterator[list[Any]
     ``links.next`` is followed unchanged, since the parameters of paging are not documented.
 
     :param transport: requests each page.
-    :param path: of the first page, below the base URL.
+    :param path: the path of the first page, below the base URL.
     :param most: the number of pages after which the list counts as endless.
     :raises MalformedResponseError: a response has no ``results``. Or the next page is on another host, outside the base
         URL, a page that was read before, or beyond ``most``.

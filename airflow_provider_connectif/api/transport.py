@@ -69,7 +69,7 @@ class Transport:
     """Sends requests with one key to one address, each once and paced by a quota. Threads may share it.
 
     :param key: sent to ``base_url`` and nowhere else: redirects are not followed.
-    :param timeouts: of requests without timeouts of their own.
+    :param timeouts: the timeouts of requests that have none of their own.
     :param verify: ``True``, ``False``, or the path of a CA bundle.
     :param connections: number of connections to keep open.
     """

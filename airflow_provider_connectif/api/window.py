@@ -44,7 +44,7 @@ class Cause(StrEnum):
 
 
 TOLD_BY_SERVER = frozenset({Cause.REFUSED, Cause.USED_UP})
-"""With the other causes, the client waits a minute by its own rules."""
+"""The causes that the server's responses give. ``CAP`` and ``ASSUMED`` are the client's own, for a minute at most."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,9 @@ class Allowance:
         return self.requests / self.window_s
 
     def seconds_for(self, requests: int) -> float:
-        """Return the seconds that requests take if each window is used up at once, so that the last ones take no
-        time.
+        """Return the seconds that requests take if those of each window are sent at once.
+
+        The requests of the last window then take no time.
         """
         return max(0, math.ceil(requests / self.requests) - 1) * self.window_s
 
@@ -86,7 +87,7 @@ class Allowance:
 class RequestWindow:
     """The known state of the account's window. All times are seconds on one clock of the caller.
 
-    :param cap: the most requests a minute; also the assumed allowance if the server announces none.
+    :param cap: the most requests a minute; also the assumed allowance until the server announces one. ``None``: no cap.
     """
 
     def __init__(self, cap: int | None = None) -> None:
@@ -203,7 +204,7 @@ class RequestWindow:
 
     @property
     def closes_at(self) -> float | None:
-        """The end of the last window that the server announced, on the caller's clock; ``None``: it announced none."""
+        """The end of the last announced window, in seconds on the caller's clock; ``None``: none was announced."""
         at = self._last_closed_at if self._reset_at is None else self._reset_at
         return None if at == -math.inf else at
 
