@@ -18,7 +18,7 @@ from airflow_provider_connectif.records.values import safe_text
 
 LONGEST_REASON = 140
 """Characters of a reason that are shown."""
-_LONGEST_SAID = 4 * LONGEST_REASON  # that are looked at
+_LONGEST_SAID = 4 * LONGEST_REASON  # characters of a text that are read
 _CONCEALED = "***"
 _EMAIL = re.compile(r"[^\s@\"'<>(),;:]+ ?(?:@|%40) ?[^\s@\"'<>(),;:]+")  # also with blanks, as some write it
 _LONG_NUMBER = re.compile(r"\+?\d(?:[\s.()/-]*\d){4,}")
@@ -34,8 +34,8 @@ _ELLIPSIS = r"\s?(?:\.{2,}|\u2026|\u2025|\u22ef|[\[(<{]\s?(?:\.|\u2026|cut|trunc
 _CUT_BEHIND = re.compile(_ELLIPSIS, re.IGNORECASE)
 _CUT_BEFORE = re.compile(r"(?:\.{2,}|\u2026|\u2025|\u22ef|(?:\.|\u2026)[\])>}]|\*{2,}|~|-{2,}|_{2,})\s?$")
 _JOINT = re.compile(r"['\u2019\u02bc`\u00b4-]")  # between the parts of a name
-_SHORTEST_WORD = 3  # of a value; shorter words occur in nearly every text
-_SHORTEST_PART = 4  # of a word, where no quotation or ellipsis marks it as a part
+_SHORTEST_WORD = 3  # letters of a value's word; shorter words occur in nearly every text
+_SHORTEST_PART = 4  # letters of a part of a word, if no quotation or ellipsis marks it as a part
 _ESCAPE = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
 _MOST_ENCODINGS = 3
 _DEEPEST = 3
@@ -75,7 +75,7 @@ class Concealer:
     if one of its words is concealed; and all e-mail addresses and long numbers. It never conceals property ids and
     column names.
 
-    :param patch: with its row.
+    :param patch: a change with its row.
     """
 
     def __init__(self, patch: Patch) -> None:
@@ -98,7 +98,7 @@ class Concealer:
         self._known: dict[tuple[str, bool], bool] = {}
 
     def __call__(self, said: str) -> str:
-        """Return the beginning of a text without the row's values, at least as much as a reason shows."""
+        """Return the beginning of a text without the row's values, at least as long as a reason that is shown."""
         text = " ".join(_decoded(said[:_LONGEST_SAID]).split())
         text = _LONG_NUMBER.sub(_CONCEALED, _EMAIL.sub(_CONCEALED, text))
         shown, done = "", 0

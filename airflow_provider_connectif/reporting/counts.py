@@ -11,6 +11,7 @@ from airflow_provider_connectif.reporting.summary import Tally
 def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False, is_planned: bool = False) -> str:
     """Return the counts of a run in words, without zeros except for the rows read and delivered.
 
+    :param by_import: whether the rows are imported: the imported rows are then named even if there are none.
     :param is_planned: leave out the rows that are not sent yet, since the caller shows them.
     """
     outcomes = tally.outcomes

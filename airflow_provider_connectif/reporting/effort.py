@@ -14,7 +14,7 @@ _COUNTS = ("requests", "rate_limited", "tried_again", "deferrals")
 class Effort:
     """The requests and the time of a run; after a deferral, counting continues where it stopped.
 
-    :param quota: of this process.
+    :param quota: the quota of this process.
     """
 
     def __init__(self, quota: Quota) -> None:
@@ -32,7 +32,7 @@ class Effort:
         """Count from where the earlier attempts of the run stopped.
 
         :param counts: the counts of these attempts, from :meth:`as_counts`; empty if there were none.
-        :param started_at: when the first one began, in seconds since the epoch; 0 where that is not known.
+        :param started_at: when the first attempt began, in seconds since the epoch; 0 if that is not known.
         """
         for name in ("requests", "rate_limited"):
             self._before[name] += int(counts.get(name, 0))
@@ -49,12 +49,12 @@ class Effort:
 
     @property
     def requests(self) -> int:
-        """HTTP requests, 429 and retries included."""
+        """Number of HTTP requests, with retries and those that got 429."""
         return self._before["requests"] + self._quota.requests
 
     @property
     def rate_limited(self) -> int:
-        """Responses 429."""
+        """Number of responses 429."""
         return self._before["rate_limited"] + self._quota.rate_limited
 
     @property
@@ -104,7 +104,7 @@ class Effort:
 
     @property
     def of_this_process(self) -> dict[str, float]:
-        """``requests``, ``rate_limited`` and ``waited_s`` since the last process of the run has ended."""
+        """``requests``, ``rate_limited`` and ``waited_s`` since the run's previous process ended."""
         quota, others = self._quota, self._by_others
         return {
             "requests": quota.requests + others["requests"],
@@ -127,9 +127,9 @@ class Effort:
         }
 
     def restore_after_others(self, state: Mapping[str, Any]) -> None:
-        """Count from where an earlier process stopped since another run held the sync.
+        """Count from where an earlier process stopped because another run held the sync.
 
-        :param state: as :meth:`as_state` gave it.
+        :param state: the state from :meth:`as_state`.
         """
         self.restore(state)
         self.waited_for_others_s += max(0.0, time.time() - float(state["deferred_at"]))
@@ -137,6 +137,7 @@ class Effort:
     def restore(self, state: Mapping[str, Any], window_opens_at: float | None = None) -> None:
         """Count from where an earlier process stopped.
 
+        :param state: the state from :meth:`as_state`.
         :param window_opens_at: end of the rate-limit window that the run was deferred for, in seconds since the epoch;
             ``None`` if it was deferred for another reason.
         """

@@ -31,8 +31,8 @@ class FailureBudget:
     changed ones were refused.
 
     :param allowed: a number of rows (int), or a share (float from 0 to 1).
-    :param ignore_held: held rows do not count.
-    :raises ValueError: ``allowed`` is neither.
+    :param ignore_held: held rows do not count as refused.
+    :raises ValueError: ``allowed`` is not such a number or share.
     """
 
     allowed: int | float = 0
@@ -53,7 +53,7 @@ class FailureBudget:
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
-        """The outcomes of rows that count against it."""
+        """The outcomes of rows that count against the budget."""
         return tuple(one for one in BAD_OUTCOMES if not (self.ignore_held and one is Outcome.HELD))
 
     def is_exceeded_by(self, tally: Tally) -> bool:
@@ -73,8 +73,9 @@ class FailureBudget:
         return f"{' and '.join(parts)} {verb} refused; failure_budget allows {self}"
 
     def describe_use(self, tally: Tally) -> str:
-        """Return how much of the budget is used, in words; empty if nothing is allowed and nothing was used, or nothing
-        was read.
+        """Return how much of the budget is used, in words.
+
+        :return: empty if no row was refused, and either none may be refused or none was read.
         """
         every, *needed = self._shares(tally)
         if not ((self.allowed and tally.read) or every.refused):

@@ -1,4 +1,4 @@
-"""Folds long lines, since Airflow's log view does not wrap: text beyond its edge is not visible."""
+"""Folds long lines, since Airflow's log view does not: text beyond the edge of the view is not visible."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 LINE_LIMIT = 105
-"""Characters of a line."""
-_CONTINUED = " " * 4  # more than the two in front of a detail, so that a continued line can be recognised
+"""The most characters of a line."""
+_CONTINUED = " " * 4  # more than the two before a detail, so that a reader recognises a continued line
 _TOKEN = re.compile(r"""'(?:[^'\\]|\\.)*/(?:[^'\\]|\\.)*'\S*|\S+""")  # a quoted path may have spaces
-_ENDS = ((".", ";"), (":",), (",",))  # of clauses first: what follows a colon is better beside it
-_LEAST_FILLED = 0.4  # of a line that ends with a clause
+_ENDS = ((".", ";"), (":",), (",",))  # places to break a line, the best first
+_LEAST_FILLED = 0.4  # the least used share of a line that is broken at such a place
 
 
 class Log(Protocol):
@@ -79,7 +79,7 @@ def _folded_line(line: str) -> Iterator[str]:
 
 
 def _end_of_line(words: list[str]) -> int:
-    """Return how many of the words stay on the line."""
+    """Return how many of the words stay on the line; the others continue on the next one."""
     room = len(" ".join(words))
     for ends in _ENDS:
         for count in range(len(words), 0, -1):

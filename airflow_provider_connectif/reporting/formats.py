@@ -8,12 +8,12 @@ from traceback import FrameSummary
 
 
 def iso_time(moment: float) -> str:
-    """A moment in seconds since the epoch as ``2026-11-27T12:30:00+00:00``."""
+    """Format a moment in seconds since the epoch as ``2026-11-27T12:30:00+00:00``."""
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
 
 
 def clock(moment: float) -> str:
-    """A moment in seconds since the epoch as ``12:30:00 UTC``, with the date if it is not today."""
+    """Format a moment in seconds since the epoch as ``12:30:00 UTC``, with the date if it is not today."""
     then, now = datetime.fromtimestamp(moment, UTC), datetime.now(UTC)
     return f"{then:%H:%M:%S} UTC" if then.date() == now.date() else f"{then:%Y-%m-%d %H:%M:%S} UTC"
 
@@ -29,12 +29,12 @@ def plural(count: int, noun: str) -> str:
 
 
 def describe_bytes(size: int) -> str:
-    """``1 kB``, ``12.5 MB``; at least one kilobyte."""
+    """Format a size in bytes as ``1 kB`` or ``12.5 MB``; less than a kilobyte counts as one."""
     return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1000))} kB"
 
 
 def describe_seconds(seconds: float) -> str:
-    """``4.2 s``, ``3 min 20 s`` or ``2 h 5 min``."""
+    """Format a duration as ``4.2 s``, ``3 min 20 s`` or ``2 h 5 min``."""
     if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -45,5 +45,5 @@ def describe_seconds(seconds: float) -> str:
 
 
 def describe_frame(frame: FrameSummary) -> str:
-    """Describe a place in the code, for the message of an error whose own text may quote a value."""
+    """Describe a place in the code as the end of a message, beginning with a comma."""
     return f", in {frame.name}() at line {frame.lineno} of {os.path.basename(frame.filename)}"

@@ -25,7 +25,9 @@ def is_of_this_package(author: type) -> bool:
 
 
 def place_of(trace: TracebackType | None, author: type | None = None) -> str:
-    """Return the last place in the author's code, for the message; without any, the last place.
+    """Return the last place of a traceback that is in the author's code, as the end of a message.
+
+    If no place is in the author's code, it is the last place of all. Empty without a traceback.
 
     :param author: a class of the author; its module is the author's code even if it is installed as a library.
     """

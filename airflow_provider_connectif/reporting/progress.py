@@ -46,10 +46,10 @@ Publish = Callable[[Mapping[str, Any]], None]
 class Progress:
     """Logs the progress of a run: every five seconds while it changes, and when a wait for a window begins.
 
-    While nothing changes, it logs one line a minute. The task's own thread writes the lines. They never stop for long
-    because of Airflow, too: a task whose supervisor was killed stays alive until it logs the next time.
+    While nothing changes, it logs one line a minute. Airflow needs these lines, too: a task whose supervisor was killed
+    stays alive until it logs the next time. The task's own thread writes them.
 
-    :param log: of the task.
+    :param log: the task's log.
     :param by_import: whether rows go into import files, so that most take no request of their own.
     :param publish: called with :meth:`as_json` at most every ten seconds; ``None``: progress is not published.
     """
@@ -79,11 +79,11 @@ class Progress:
         self._longest_wait_s = math.inf
 
     def go_by_import(self) -> None:
-        """Most rows take no request of their own, and no wait gives the worker back."""
+        """Note that most rows take no request of their own, and that waits for the rate limit are not deferred."""
         self._by_import = True
 
     def go_by_request(self) -> None:
-        """Each row takes a request of its own."""
+        """Note that each row takes a request of its own."""
         self._by_import = False
 
     def log_waits_up_to(self, seconds: float) -> None:
@@ -108,7 +108,7 @@ class Progress:
     def begin_sending(self, changes: int) -> None:
         """Note that the plan is complete, so that the number of changes to send is known.
 
-        :param changes: that are not sent yet.
+        :param changes: the number of changes that are not sent yet.
         """
         self._to_send = self._sent + changes
         self._logged = ""
@@ -119,8 +119,9 @@ class Progress:
         return describe_counts(self._tally, self._effort, by_import=self._by_import)
 
     def counts_at_stop(self) -> str:
-        """Return the counts for a line of their own, in case the process is killed; the line at the end does not repeat
-        them.
+        """Return the counts for a line of their own, in case the process is killed.
+
+        The line at the end of the run does not repeat them if they are still the same.
         """
         self._counts_at_stop = self.counts
         return self._counts_at_stop
@@ -155,7 +156,7 @@ class Progress:
 
         :param wait_s: seconds until the next window opens.
         :return: ``pending`` (changes that are not sent yet) and ``predicted_end`` (ISO 8601 in UTC); both ``None``
-            where that is not known: before the plan is complete, and in an import.
+            if they are not known: before the plan is complete, and in an import.
         """
         if self._to_send is None or self._by_import:
             return {"pending": None, "predicted_end": None}
@@ -167,8 +168,8 @@ class Progress:
     def describe_left(self, wait_s: float = 0.0) -> str:
         """Return about how long the remaining changes take, in words; empty before the plan is complete.
 
-        It takes longer if others use the account too. No header gives the length of a window: the documented minute is
-        assumed until two windows were seen.
+        The changes take longer if others use the account, too. No header gives the length of a window: the documented
+        minute is assumed until two windows were seen.
 
         :param wait_s: seconds until the next window opens.
         """
@@ -178,10 +179,11 @@ class Progress:
         return f"{'less than a minute' if seconds < _SHORT_S else f'about {describe_seconds(seconds)}'} left"
 
     def log_end(self, how: str, notes: Sequence[str]) -> None:
-        """Log the end of the run: why rows were not delivered, then the counts, which a failed task's last screen
-        shows.
+        """Log the end of the run: the reasons why rows were not delivered, then the counts.
 
-        :param how: the beginning of the line with the counts: the way the run ended.
+        The counts are last because the log view shows the end of a failed task's log.
+
+        :param how: the way the run ended, as the beginning of the line with the counts.
         :param notes: details, each for a line of its own.
         """
         self.log_reasons()
@@ -191,7 +193,7 @@ class Progress:
         )
 
     def ending(self, notes: Sequence[str] = ()) -> str:
-        """The lines below the counts of a run: details, failed requests, duration and waits."""
+        """Return the lines below the counts of a run: details, failed requests, duration and waits."""
         effort = self._effort
         waits = (
             (effort.waited_s, wording.WAITED_FOR_RATE_LIMIT),
@@ -218,7 +220,7 @@ class Progress:
         )
 
     def log_reasons(self, most: int = _REASONS_LOGGED) -> None:
-        """Log why rows were not delivered, by reason and with their first rows; those of new refusals come first."""
+        """Log the reasons why rows were not delivered, with their first rows. Reasons of new refusals come first."""
         reasons = self._tally.top_reasons(most)
         if reasons:
             more = len(self._tally.reasons) - len(reasons)
@@ -232,8 +234,8 @@ class Progress:
         seconds = wait.until - time.time()
         if seconds < _SHORTEST_WAIT_LOGGED_S or (last is not None and abs(last.until - wait.until) < _SAME_WAIT_S):
             return
-        account = wording.details(self._counts_with_time_left(seconds)) if self._tally.read else ""
-        self._write(wording.RATE_LIMIT, self._why(wait), seconds, clock(wait.until), account)
+        counts = wording.details(self._counts_with_time_left(seconds)) if self._tally.read else ""
+        self._write(wording.RATE_LIMIT, self._why(wait), seconds, clock(wait.until), counts)
 
     def _counts_with_time_left(self, wait_s: float = 0.0) -> str:
         """Return the sent part of the plan, the time left, and the counts.
@@ -264,7 +266,7 @@ class Progress:
 
     @property
     def _shown(self) -> str:
-        """The part of a line that may change from one to the next."""
+        """The part of a progress line that may differ from that of the line before."""
         return self.counts + self._retried
 
     def _why(self, wait: Wait) -> str:
@@ -277,7 +279,8 @@ class Progress:
 
 
 def seconds_at_best(requests: int, requests_per_minute: int) -> float:
-    """Return the seconds that requests take at best: each minute's requests are sent at once, the last ones in no
-    time.
+    """Return the seconds that requests take at best.
+
+    The requests of a minute are sent at once, so those of the last minute take no time.
     """
     return Allowance(requests_per_minute, WINDOW_S).seconds_for(requests)

@@ -1,8 +1,8 @@
 """The reasons why Connectif rejected a row, without personal data, so that they can be logged.
 
-The server's words say what to do, but they may quote the values that were sent. So they are shown without the row's own
-values, parts of these values, and anything that looks like an e-mail address or a long number. The unchanged words go
-only into the rejects file, which holds the row anyway.
+The server's words explain the rejection, but they may quote values that were sent. So they are shown without the row's
+own values, parts of these values, and anything that looks like an e-mail address or a long number. The unchanged words
+go only into the rejects file, which contains the row anyway.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from airflow_provider_connectif.reporting.shown import ShownCounts
 from airflow_provider_connectif.reporting.summary import Tally
 
 REMOVED = "removed"
-"""The outcome of a contact that left the source and was followed, in the history."""
+"""The outcome, in the history, of a contact that left the source and for which ``on_removed`` was carried out."""
 
 Confirm = Callable[[Settled, Sequence[str], int | None], bool]
 
@@ -31,7 +31,7 @@ _MOST_IMPORT_IDS = 100  # in the journal's record of a run
 
 
 class RowHistory(Protocol):
-    """Receives the outcome of each row that was not ``unchanged``: the journal's history."""
+    """The journal's history: it receives the outcome of each row that was not ``unchanged``."""
 
     def add(
         self,
@@ -43,7 +43,10 @@ class RowHistory(Protocol):
         reason: str = "",
         is_written: bool = False,
     ) -> bool:
-        """Add the outcome of a row; ``key`` is that of its contact, in one form for all spellings."""
+        """Add the outcome of a row.
+
+        :param key: the key of the row's contact, in one form for all spellings; ``None``: the row has no valid key.
+        """
 
     def add_many(self, outcome: str, rows: int, reason: str = "") -> None:
         """Add one outcome for several rows that cannot be identified one by one."""
@@ -74,11 +77,11 @@ class Report:
     ``progress``: the progress lines of the task log. ``shown``: counts of what responses show of the stored values.
     ``log``: the task's log.
 
-    :param resource: gives the noun for a thing, and the columns of its properties.
-    :param quota: of the client.
+    :param resource: has the noun for a thing, and the columns of its properties.
+    :param quota: the client's quota.
     :param rejects: receives the rows that were not delivered.
     :param rejects_path: path of the rejects file, for the summary.
-    :param log: of the task.
+    :param log: the task's log.
     :param by_import: whether rows go into import files, so that most take no request of their own.
     :param history: receives the outcome of each row that was not ``unchanged``.
     :param publish: receives the progress; see :class:`Progress`.
@@ -174,8 +177,8 @@ class Report:
     def settle(self, settled: Settled, confirm: Confirm) -> None:
         """Count a change that was sent, and write it to the rejects if it was not delivered.
 
-        :param confirm: writes it into the journal; receives the reasons without personal data and the status of the
-            last response, and returns whether an earlier run has met the same refusal.
+        :param confirm: writes the result into the journal. It receives the reasons without personal data and the status
+            of the last response, and returns whether an earlier run has seen the same refusal.
         """
         patch, error = settled.patch, settled.error
         reasons: Sequence[str] = () if error is None else self._reasons(error, patch, settled)
@@ -201,16 +204,18 @@ class Report:
         self.history.add(outcome.value, key, properties=properties, status=status, reason="; ".join(reasons))
 
     def _settle_removal(self, settled: Settled, reasons: Sequence[str], status: int | None) -> None:
-        """A contact that left the source is no row: what could not be done about it is in no line of the history."""
+        """Count a change of a contact that left the source. It is not a row, so a failure is not in the history."""
         is_done = self.tally.count_removal(settled.outcome, reasons)
         if is_done and self.history is not None:
             key = self._resource.same_key(settled.patch.key)
             self.history.add(REMOVED, key, properties=settled.patch.properties, status=status)
 
     def count_removed_earlier(self, keys: Sequence[str]) -> None:
-        """Count the contacts that earlier attempts of the run have followed; their lines in the history stay.
+        """Count the contacts for which earlier attempts of the run have carried out ``on_removed``.
 
-        :param keys: of the contacts.
+        Their lines in the history stay.
+
+        :param keys: the contacts' keys.
         """
         for key in keys:
             self.tally.removals[Outcome.UPDATED] += 1
@@ -218,7 +223,7 @@ class Report:
                 self.history.keep(REMOVED, key)
 
     def _settle_beside(self, settled: Settled, counted_as: Outcome, reasons: Sequence[str], status: int | None) -> None:
-        """Settle a part of a row that already has its outcome: if the part is undelivered, the row is, too."""
+        """Settle the urgent part of a row that has an outcome already. If the part is undelivered, so is the row."""
         if settled.outcome is Outcome.UNDELIVERED:
             self.tally.outcomes[counted_as] -= 1
             self.tally.count(Outcome.UNDELIVERED, settled.patch.number, reasons)
@@ -239,7 +244,7 @@ class Report:
         return {**of_rows, **self.effort.as_counts(), **imports}
 
     def as_columns(self) -> Mapping[str, Any]:
-        """The values of the journal's line of the run, by column."""
+        """Return the values of the run's line in the journal, by column."""
         return run_columns(self)
 
     def as_state(self) -> dict[str, Any]:
@@ -280,7 +285,7 @@ _WITHOUT_REASON = (
 
 
 def _shown(outcome: Outcome, reasons: Sequence[str]) -> Sequence[str]:
-    """The reasons that a person sees; those of rows that ``on_response`` skips begin with ``skipped:``."""
+    """Return the reasons to log. Those of rows that ``on_response`` skips begin with ``skipped:``."""
     if outcome is Outcome.SKIPPED:
         return [f"skipped: {reason}" for reason in reasons]
     return () if outcome in _WITHOUT_REASON else reasons

@@ -1,4 +1,4 @@
-"""The number of requests that a plan takes, if responses decide whether further requests follow."""
+"""The number of requests that a plan takes, and its cost. Responses may decide whether further requests follow."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from airflow_provider_connectif.reporting.formats import plural
 
 Via = Literal["auto", "patch", "import"]
-"""The way that an author wants; ``auto``: whichever suits the plan."""
+"""The way of delivery that an author sets; ``auto``: the run chooses the way that suits its plan."""
 
 
 class Requests(NamedTuple):
@@ -20,7 +20,7 @@ class Requests(NamedTuple):
         return Requests(self.least + more[0], self.most + more[1])
 
     def describe(self) -> str:
-        """The range in words."""
+        """Return the numbers in words."""
         if self.least == self.most:
             return plural(self.least, "request")
         return f"{self.least:,} to {self.most:,} requests, as responses decide"
@@ -39,8 +39,12 @@ class Imported(NamedTuple):
 class Cost(NamedTuple):
     """The cost of a plan.
 
-    ``requests``: without retries. ``files``: of an import. ``seconds``: at best; ``None``: not known.
-    ``way``: ``patch``, ``import`` or ``erase``; ``reason``: why this way. ``was_chosen``: there was another way.
+    :param requests: number of requests without retries.
+    :param files: number of files of an import.
+    :param seconds: the least duration in seconds; ``None``: not known.
+    :param way: ``patch``, ``import`` or ``erase``.
+    :param reason: why this way.
+    :param was_chosen: another way was possible.
     """
 
     requests: Requests

@@ -1,4 +1,4 @@
-"""The counts in the journal's line of a run; they equal those of the summary."""
+"""The values of a run's line in the journal; its counts equal those of the summary."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ _MOST_REASONS = 20
 def run_columns(report: Report) -> Mapping[str, Any]:
     """Return the values by column, without personal data.
 
-    Counts are those of the summary, ``rows_read`` is its ``read``, and ``stored_differently`` the sum over properties.
+    The counts are those of the summary. ``rows_read`` is its ``read``, and ``stored_differently`` is the sum over all
+    properties.
     """
     tally, shown, effort = report.tally, report.shown, report.effort
     reasons = {reason: tally.reasons[reason] for reason in tally.ranked_reasons[:_MOST_REASONS]}

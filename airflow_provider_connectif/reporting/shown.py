@@ -18,13 +18,14 @@ _COUNTS = ("unconfirmed", "recreated", "drifted", "consent_kept", "lowered_alone
 class ShownCounts:
     """Counts of what the responses of a run have shown, over all its processes.
 
-    ``unconfirmed``: changes that count as delivered although no response showed what was sent. ``recreated``: created
-    ones of which Connectif had accepted properties before. ``drifted``: responses that showed another value for a
-    property that was accepted before and not sent. ``stored_differently``: how often a property that was sent was shown
-    otherwise, by property id and in what way. ``consent_kept``: consents that were not raised, or will not be, since
-    the person has lowered them. ``lowered_alone``: consents that were withdrawn although their row was refused.
+    ``unconfirmed``: changes that count as delivered although no response showed what was sent. ``recreated``: things
+    that were created although Connectif had accepted properties of them before. ``drifted``: responses that showed
+    another value for a property that was accepted before and not sent. ``stored_differently``: responses that showed
+    another value for a property that was sent, by property id and kind of difference. ``consent_kept``: consents that
+    were not raised, or will not be, since the person has lowered them. ``lowered_alone``: consents that were withdrawn
+    although their row was refused.
 
-    :param log: of the task.
+    :param log: the task's log.
     :param noun: the name of one thing, such as ``contact``.
     """
 

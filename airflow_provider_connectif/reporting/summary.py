@@ -33,15 +33,15 @@ class Tally:
     reasons: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[int]] = field(default_factory=dict)
     known_refusals: int = 0
-    """Refused rows that an earlier run has refused, too, and that are unchanged since."""
+    """Number of refused rows that an earlier run has refused, too, and that have not changed since then."""
     known_reasons: Counter[str] = field(default_factory=Counter)
     known_examples: dict[str, list[int]] = field(default_factory=dict)
     keyless: int = 0
-    """Rows without a valid key."""
+    """Number of rows without a valid key."""
     remapped: int = 0
-    """Changes that are sent because the mapping changed, not the rows."""
+    """Number of changes that are sent because the mapping changed; their rows have not changed."""
     left: int | None = None
-    """Contacts that left the source; ``None``: not counted."""
+    """Number of contacts that left the source; ``None``: they were not counted."""
     removals: Counter[Outcome] = field(default_factory=Counter)
     """Outcomes of the contacts that left the source and for which ``on_removed`` was carried out; they are not rows."""
 
@@ -63,10 +63,10 @@ class Tally:
                 examples.append(number)
 
     def count_removal(self, outcome: Outcome, reasons: Iterable[str]) -> bool:
-        """Count what became of a contact that left the source.
+        """Count the outcome of a contact that left the source.
 
         :param reasons: without personal data.
-        :return: whether what the author wants was done about it.
+        :return: whether ``on_removed`` was carried out for it.
         """
         if outcome not in (Outcome.REJECTED, Outcome.UNDELIVERED):
             outcome, reasons = Outcome.UPDATED, ()
@@ -77,8 +77,10 @@ class Tally:
 
     @property
     def removed(self) -> int | None:
-        """Contacts for which ``on_removed`` was carried out; without it, all that left the source; ``None``: not
-        counted.
+        """Number of contacts for which ``on_removed`` was carried out.
+
+        If it was not tried for any contact, this is the number of contacts that left the source. ``None``: they were
+        not counted.
         """
         return self.removals[Outcome.UPDATED] if self.removals else self.left
 
@@ -175,7 +177,7 @@ class Tally:
 
     @property
     def ranked_reasons(self) -> list[str]:
-        """Return the reasons: those of new refusals first, in each group the commonest first."""
+        """Return all reasons, the commonest first; those of new refusals come before those of known refusals."""
 
         def rank(reason: str) -> tuple[bool, int]:
             return self.reasons[reason] > self.known_reasons[reason], self.reasons[reason]

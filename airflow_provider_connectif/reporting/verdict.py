@@ -24,9 +24,9 @@ class Verdict(StrEnum):
 
 
 def verdict_in_words(verdict: str | None) -> str:
-    """Describe the end of a run that is recorded.
+    """Describe how a recorded run ended.
 
-    :param verdict: ``None`` if the run has not ended, or its process was killed.
+    :param verdict: the recorded verdict; ``None``: the run has not ended, or its process was killed.
     """
     return {Verdict.TRY_AGAIN.value: "failed, to be retried", None: "not ended"}.get(verdict, str(verdict))
 
@@ -51,7 +51,7 @@ class ImportFailed(RunFailed):
 
 
 class ImportForbidden(ImportFailed):
-    """Connectif's own response to the first upload says that the API key may not import. It has taken no file."""
+    """Connectif's own response to the first upload says that the API key may not import. No file was accepted."""
 
 
 class WaitTooLong(ImportFailed):
@@ -72,7 +72,7 @@ class WaitTooLong(ImportFailed):
 def unaccounted_verdict(read: int, unaccounted: int) -> tuple[Verdict, str]:
     """Return the verdict on a run whose outcomes do not add up to its rows, and why in words.
 
-    Retryable: the next attempt reads the source again, and a journal knows what was delivered.
+    Another attempt may help: it reads the source again, and a journal knows what was delivered.
 
     :param unaccounted: rows without an outcome; below zero: outcomes without a row.
     """
@@ -113,8 +113,8 @@ _STOP_VERDICTS: dict[StopKind, tuple[Verdict, str]] = {
     StopKind.SKIP_TASK: (Verdict.SKIPPED, "on_response says to skip the task on this response: {response}"),
     StopKind.ALL_REJECTED: (
         Verdict.FAILED,
-        "The first responses were all rejections, also for rows from the rest of the plan: the mapping, or something "
-        "between here and Connectif, is wrong, not the rows; no row is held for it",
+        "The first responses were all rejections, also for rows from the rest of the plan: either the mapping is "
+        "wrong, or something between here and Connectif. The rows are not at fault, so no row is held",
     ),
     StopKind.BLOCKED: (
         Verdict.FAILED,
@@ -149,9 +149,10 @@ _STOP_VERDICTS: dict[StopKind, tuple[Verdict, str]] = {
 
 
 class Account(NamedTuple):
-    """The account that a run sends to, for messages.
+    """The Connectif account that a run sends to, as messages name it: by its connection and address.
 
-    ``conn_id``: of the Airflow connection; empty if a run has none. ``base_url``: scheme and host.
+    :param conn_id: the id of the Airflow connection; empty if a run has none.
+    :param base_url: scheme and host.
     """
 
     conn_id: str
@@ -170,7 +171,7 @@ def stop_verdict(stop: Stop, scope: str, account: Account = _UNNAMED) -> tuple[V
     """Return the verdict on a run that stopped before its last row, and why in words.
 
     :param scope: the scope that the API key needs for this kind of run.
-    :param account: named if the connection has to be checked.
+    :param account: the account that the text names if its connection has to be checked.
     """
     verdict, words = _STOP_VERDICTS[stop.kind]
     if stop.failure is not None:

@@ -98,7 +98,9 @@ EARLIER_ATTEMPT_LEFT = "An earlier attempt did not carry out on_removed for all 
 TROUBLE_OF_EARLIER_ATTEMPT = "Earlier attempt: %s"
 TRIGGER_GAVE_UP = "The triggerer cannot poll the imports; the task polls instead\n  %s"
 EARLIER_RUN = "This run sends nothing until the imports of an earlier run have finished\n  Earlier run: %s"
-EARLIER_RUN_DEFERRED = "An earlier run has left imports open: deferred, next check at {again}\n  Run: {run_id}"
+EARLIER_RUN_DEFERRED = (
+    "Imports of an earlier run have not finished: deferred, next check at {again}\n  Earlier run: {run_id}"
+)
 EARLIER_RUN_FINISHED = "The imports of the earlier run have finished\n  %s, %s rejected"
 EARLIER_RUN_SETTLED = "Another task of this run has settled the imports of the earlier run"
 TROUBLE_OF_EARLIER_RUN = "Earlier run: %s"

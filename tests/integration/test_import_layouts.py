@@ -476,7 +476,7 @@ def test_a_later_patch_run_settles_an_import_by_column(
     first = import_rows("first night", rows=source, file_layout="column", timeout=4, journal_conn_id="journal")
     assert (first.state, len(uploaded(strict))) == ("up_for_retry", 3)
     process = Process(tmp_path, "second night", deliver, rows=source, fields="live", max_in_flight=1)
-    process.wait_until_it_says("has left imports open")
+    process.wait_until_it_says("until the imports of an earlier run")
     strict.update(import_hold=None)
     run = process.end(60)
     assert (run.state, run.summary["unchanged"]) == ("success", 50), run.error

@@ -50,7 +50,7 @@ def left_open(strict: StrictServer, journal: JournalDatabase) -> JournalDatabase
 
 
 def release_when_waited_for(strict: StrictServer, process: Process) -> None:
-    process.wait_until_it_says("has left imports open")
+    process.wait_until_it_says("until the imports of an earlier run")
     assert len(uploaded(strict)) == 1
     strict.update(import_hold=None)
 
@@ -272,7 +272,7 @@ def test_two_tasks_of_a_later_run(strict: StrictServer, left_open: JournalDataba
         for index, half in enumerate(halves)
     ]
     for process in processes:
-        process.wait_until_it_says("has left imports open")
+        process.wait_until_it_says("until the imports of an earlier run")
     strict.update(import_hold=None)
     runs = [process.end(60) for process in processes]
     assert [run.state for run in runs] == ["success", "success"], [run.error for run in runs]
@@ -307,7 +307,7 @@ def test_an_earlier_import_that_failed_delivers_nothing_and_stops_nobody(
     strict.update(import_faults=[{"times": 1, "hold": "inProgress", "end": end, "at_rows": 5}])
     assert import_rows("first night", rows=OLD, timeout=SHORT, **JOURNAL).state == "up_for_retry"
     process = Process(tmp_path, "second night", import_rows, rows=OLD, timeout=LONG, **JOURNAL)
-    process.wait_until_it_says("has left imports open")
+    process.wait_until_it_says("until the imports of an earlier run")
     strict.update(import_faults_hold=False)
     run = process.end(60)
     assert (run.state, run.summary["imported"]) == ("success", 20), run.error
