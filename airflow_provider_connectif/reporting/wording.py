@@ -53,15 +53,15 @@ CONTINUING_WITHOUT_PLAN = "Continuing after the deferral: %sreading the source f
 PLAN_OF_ANOTHER_KIND = (
     "The DAG has changed since the plan was stored: reading the source from its first row\n  Plan: %s; task: %s"
 )
-DEFERRED_EARLY = "Stopped before the progress of the run was loaded; the log before the deferral shows it"
+DEFERRED_EARLY = "Stopped before the counts of the run were loaded; the log before the deferral shows them"
 
 # Imports
 
 READ_INTO_FILES = "Read %s in %s: %s in %s, together %s"
 BLANK_TEXTS = "%s blank texts left out of the import; the journal does not count them as delivered"
 TOO_MANY_LOOK_UPS = (
-    "Too many lowered consents to look up: %s, and one import looks up %s at most\n"
-    "  None is looked up: %s kept from now on, and never raised again by this sync"
+    "The source lowered consents of %s; one import looks up %s at most, so it looks up none\n"
+    "  Consequence: %s kept from now on, and never raised again by this sync"
 )
 NO_IMPORT = (
     "The API key cannot import (403), so the plan goes by PATCH: %s\n"
@@ -82,7 +82,7 @@ REPORT_NOT_STORED = "Import %s: its error report could not be stored\n  %s"
 UNKNOWN_STATE = "Import %s: its state is not documented (%s); waiting for a documented one"
 UPLOAD_FAILED = "A file could not be uploaded: %s\n  %s"
 LAST_UPLOAD = "This was the last attempt"
-NEXT_UPLOAD = "Attempt {next} of {tries} follows when the imports that began since then have finished"
+NEXT_UPLOAD = "Attempt {next} of {tries} follows when all imports that began since this attempt have finished"
 QUEUE_FULL = "The queue of imports is full, imports of the app included: waiting for room"
 QUEUE_FULL_DEFERRED = "The queue of imports is full, imports of the app included: waiting without a worker"
 WAITING_FOR_IMPORTS = "Waiting: %s%s"

@@ -132,7 +132,7 @@ def test_an_upload_that_fails_and_is_tried_again_is_a_warning(
     strict.update(import_faults=[{"times": 1, "status": 500}, {"times": 1, "drop": "before"}])
     assert import_rows(rows=[{"email": "user@example.com", "_name": "Ana"}], patch_leftovers=False).state == "success"
     told = lines(level="warning")
-    again = "follows when the imports that began since then have finished"
+    again = "follows when all imports that began since this attempt have finished"
     assert len(told) == 2
     assert re.fullmatch(rf"A file could not be uploaded: HTTP 500[^.]*\n  Attempt 2 of 5 {again}", told[0]), told[0]
     assert re.fullmatch(rf"A file could not be uploaded: the connection broke\n  Attempt 3 of 5 {again}", told[1]), (
