@@ -16,7 +16,7 @@ _ASSET_URIS = {
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Return the provider's metadata. It imports nothing heavy and raises no error: Airflow calls it at every start."""
+    """Return the provider's metadata. Airflow calls it at every start, so it imports little and raises no error."""
     return {
         "package-name": "airflow-provider-connectif",
         "name": "Connectif",
@@ -36,8 +36,8 @@ def get_provider_info() -> dict[str, Any]:
                 "description": "Settings of the Connectif provider.",
                 "options": {
                     "work_folder": {
-                        "description": "Folder on the worker for changes that wait to be sent. They are personal data, "
-                        "in a file without a name; empty: the system's folder for temporary files.",
+                        "description": "Folder on the worker for changes that wait to be sent. The changes are "
+                        "personal data, in a file without a name. If empty: the system's folder for temporary files.",
                         "version_added": "0.1.0",
                         "type": "string",
                         "example": "/var/lib/airflow/connectif",
@@ -45,8 +45,8 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "journals": {
                         "description": "The journals that the command line and the Connectif page of Airflow's UI "
-                        "show, separated by commas: each the id of a connection, conn_id:table or "
-                        "conn_id:schema.table; the table is connectif_journal unless named.",
+                        "show, separated by commas. Each is conn_id, conn_id:table or conn_id:schema.table. "
+                        "The default table is connectif_journal.",
                         "version_added": "0.1.0",
                         "type": "string",
                         "example": "warehouse, other:marketing.connectif_journal",

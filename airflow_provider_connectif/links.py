@@ -1,4 +1,4 @@
-"""The link from a task instance to its run: to the Connectif page, or to the summary on Airflow 2.11 and 3.0."""
+"""The link from a task instance to the page of its run. On Airflow 2.11 and 3.0, it leads to the summary in XCom."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
 
 RUN_PAGE = "/connectif/run"
-"""The path of a run's page on Airflow's server; see :mod:`airflow_provider_connectif.plugins.connectif`."""
+"""The path of a run's page on Airflow's server; see :mod:`airflow_provider_connectif.web.plugin`."""
 
 
 class ConnectifRunLink(BaseOperatorLink):
@@ -22,16 +22,16 @@ class ConnectifRunLink(BaseOperatorLink):
     name = "Connectif run"
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
-        """Return the address of the run's page. It reads no database.
+        """Return the address of the run's page, without reading a database.
 
-        :param operator: of the task.
-        :param ti_key: ``dag_id``, ``run_id``, ``task_id`` and ``map_index`` of the task instance.
+        :param operator: the task's operator; not used.
+        :param ti_key: has the ``dag_id``, ``run_id``, ``task_id`` and ``map_index`` of the task instance.
         """
         return run_address(ti_key.dag_id, ti_key.run_id, ti_key.task_id, ti_key.map_index)
 
 
 def run_address(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
-    """Return the address of the best page for a task's run on this version of Airflow.
+    """Return the address of a page about a task's run: the Connectif page, or the XComs on Airflow 2.11 and 3.0.
 
     :param map_index: -1 if the task is not mapped.
     """
@@ -49,7 +49,10 @@ def run_address(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
 
 
 def show_link(operator: BaseOperator, context: Context) -> None:
-    """Let the button work while the task runs; Airflow itself stores the address after the end, from 3.0 on."""
+    """Store the address for the button, so that the button works while the task runs.
+
+    Airflow 3 itself stores the address only after the end. On Airflow 2.11 nothing is stored.
+    """
     ti: Any = context["ti"]
     if airflow_version() >= (3, 0) and "run_id" in context and "dag" in context:
         address = run_address(context["dag"].dag_id, context["run_id"], ti.task_id, ti.map_index)

@@ -1,4 +1,4 @@
-"""The version of Airflow that this process runs with."""
+"""Functions that return the version of Airflow, and what the version can do."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from importlib.metadata import PackageNotFoundError, version
 
 @cache
 def airflow_version() -> tuple[int, int]:
-    """Return major and minor version, such as ``(3, 3)``; it reads the distribution's metadata and does not import
-    Airflow.
+    """Return Airflow's major and minor version, such as ``(3, 3)``; ``(0, 0)``: no version was found.
+
+    It reads the metadata of the installed package and does not import Airflow.
     """
-    for distribution in ("apache-airflow-core", "apache-airflow"):  # the former from 3.0 on
+    for distribution in ("apache-airflow-core", "apache-airflow"):  # the first one exists from 3.0 on
         try:
             found = re.match(r"(\d+)\.(\d+)", version(distribution))
         except PackageNotFoundError:
@@ -23,5 +24,5 @@ def airflow_version() -> tuple[int, int]:
 
 
 def has_external_views() -> bool:
-    """Whether Airflow's UI shows pages of plugins as tabs and in its navigation: from 3.1 on."""
+    """Whether Airflow's UI shows pages of plugins as tabs and in its navigation. It does from Airflow 3.1 on."""
     return airflow_version() >= (3, 1)

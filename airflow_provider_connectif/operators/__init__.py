@@ -1,1 +1,1 @@
-"""Operators."""
+"""The operators that write contacts to Connectif, and their shared parts."""

@@ -21,24 +21,27 @@ class ContactsArguments(SyncArguments):
     """The arguments that map rows to contacts, for all operators that write contacts.
 
     :param key: the kind of contact key: ``email`` (default) or ``external_id``.
-    :param key_column: the column with the key; by default the one named like ``key`` (templated).
-    :param properties: column by property id, such as ``{"_name": "first_name", "tier": "loyalty_tier"}``.
-        Default: each column except the key's is itself a property id.
-    :param fields: the field definitions that properties are checked against: ``live`` (default), the account's
-        definitions, read once a run if the properties include custom fields, or phone numbers without
-        ``default_region``; ``builtin``, only the system fields, with custom values sent by their own type; or your own
-        definitions by property id: a type (``"text"``) or a ``ContactField`` of the API. If the API key cannot read
-        definitions, ``live`` warns and continues as ``builtin``.
-    :param default_region: two letters, such as ``ES``, for phone numbers without a country code. A custom field's own
-        country code comes first. Default: the country code in the field's definition; without one, such numbers are
-        refused.
+    :param key_column: the column with the contact key. Default: the column with the name of ``key``, such as ``email``
+        (templated).
+    :param properties: a dict from property id to column, such as
+        ``{"_name": "first_name", "tier": "loyalty_tier"}``. Default: the name of each column, except the key column,
+        is a property id.
+    :param fields: the field definitions that properties are checked against. ``live`` (default): the account's
+        definitions. They are read once a run, if the properties include custom fields, or phone numbers without
+        ``default_region``. If the API key cannot read them, the run logs a warning and continues as with ``builtin``.
+        ``builtin``: only the system fields; values of custom fields are sent by their own type. A dict: your own
+        definitions by property id, each a type (``"text"``) or a ``ContactField`` of the API.
+    :param default_region: the country of phone numbers without a country code, as two letters, such as ``ES``. The
+        country code in a custom field's definition comes first. Default: only that country code; if there is none, such
+        numbers are invalid.
     :param region_column: the column with the country of the row's phone numbers, as ISO 3166 alpha-2, such as ``ES``,
-        in any case. It overrides ``default_region`` and a custom field's own country code; if it is empty, these apply.
-        If it has another value, a number without a country code makes the row invalid. The column itself is a property
-        only if ``properties`` names it.
-    :param resubscribe: when to raise a consent that is lower at Connectif than in the source: ``on_change`` (default),
-        if the source itself has raised it since it was delivered and no response has shown that the person lowered it;
-        ``never``; ``always``. A consent at its lowest value is always sent. See "Who owns which property" in the docs.
+        in upper or lower case. The row's country comes before ``default_region`` and before the country code in a
+        custom field's definition. If the cell is empty, these two apply. If the cell has any other value, a number
+        without a country code makes the row invalid. The column is a property only if ``properties`` names it.
+    :param resubscribe: when to raise a consent that is lower at Connectif than in the source. ``on_change`` (default):
+        if the source has raised the consent since its delivery, and no response has shown that the person lowered it.
+        ``never``, ``always``: whatever has happened since. A consent with its lowest value is always sent. See "Who
+        owns which property" in the docs.
     :param write_modes: when to write a property, by property id: ``always`` (default), ``on_create`` (only to contacts
         that this sync creates) or ``if_empty`` (only if Connectif has no value). Not for consents.
     :param kwargs: as in :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`.
@@ -90,7 +93,7 @@ class ContactsArguments(SyncArguments):
         ]
 
     def make_resource(self) -> ContactResource:
-        """Return the contacts resource with the mapping of the arguments."""
+        """Return the resource for contacts, with the mapping from the arguments."""
         return ContactResource(self._mapping(), resubscribe=self.resubscribe, write_modes=self.write_modes)
 
     def _mapping(self) -> ContactMapping:

@@ -43,11 +43,11 @@ PLAN_KEY = "plan"
 
 
 class SyncOperator(SyncArguments):
-    """Writes rows to Connectif, as the resource that :meth:`make_resource` returns.
+    """Writes rows to Connectif. The method :meth:`make_resource` returns the kind of thing that a row becomes.
 
     Rows come from an upstream task or from SQL, exactly one of the two. Every good row is delivered, even if other rows
-    are bad; the task succeeds only if no more rows were refused than ``failure_budget`` allows. The summary of the rows
-    is the return value, and in XCom under ``summary``, also when the task fails (see
+    are bad. The task succeeds only if no more rows were refused than ``failure_budget`` allows. The summary of the rows
+    is the return value. It is also in XCom under ``summary``, even if the task fails (see
     :func:`airflow_provider_connectif.reporting.summary.summarise`).
 
     Its arguments are those of :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`.
@@ -75,21 +75,21 @@ class SyncOperator(SyncArguments):
         return self._carry_out_and_tell(Start(context), check_only=None)
 
     def execute_complete(self, context: Context, event: Any = None, try_number: int | None = None) -> dict[str, Any]:
-        """Continue after a deferral; ends as :meth:`execute` does.
+        """Continue after a deferral. Return value and exceptions are those of :meth:`execute`.
 
-        :param event: of the trigger.
-        :param try_number: of the deferred attempt; ``None``: this attempt.
+        :param event: the payload of the trigger's event.
+        :param try_number: the number of the attempt that was deferred; ``None``: this attempt.
         """
-        # Airflow 3.0 keeps method and event of a deferral if the next process fails, and begins the next attempt with
-        # them: with a time limit that has passed, and imports that have failed.
+        # If a process fails after a deferral, Airflow 3.0 begins the next attempt with this method and the old event.
+        # But the old time limit has passed, and the old imports have failed: the attempt starts from the beginning.
         if try_number is not None and try_number != try_number_of(context):
             return self._carry_out_and_tell(Start(context), check_only=None)
         return self._carry_out_and_tell(Start.after_deferral(context, event), check_only=False)
 
     def dry_run(self) -> None:
-        """Check every row and send none; ``airflow tasks test --dry-run`` calls it (Airflow 2.11).
+        """Check every row and send none. ``airflow tasks test --dry-run`` of Airflow 2.11 calls this method.
 
-        :raises AirflowException: as :meth:`execute` would, for faults that a check finds.
+        :raises AirflowException: the check found an error with which :meth:`execute` would fail.
         """
         if has_xcom_arg(self.rows):
             self.log.warning(wording.NO_DRY_RUN_OF_UPSTREAM)
@@ -97,9 +97,9 @@ class SyncOperator(SyncArguments):
         self.check_rows()
 
     def check_rows(self) -> None:
-        """Check every row outside a task and send none; :attr:`summary` then has the counts.
+        """Check every row outside of a task and send none. Afterwards :attr:`summary` has the counts.
 
-        :raises AirflowException: as :meth:`execute`, for faults that a check can find.
+        :raises AirflowException: the check found an error with which :meth:`execute` would fail.
         """
         self._run = None
         self._end(Start({}), self._carry_out(Start({}), check_only=True))
@@ -117,29 +117,31 @@ class SyncOperator(SyncArguments):
         if self._run is not None:
             # In a signal handler: nothing here takes a lock that the task's own thread may hold.
             counts = self._run.kill()
-            if not self._run.is_over:  # after execution_timeout Airflow calls this when the run has ended by its error
+            if (
+                not self._run.is_over
+            ):  # it is after execution_timeout: Airflow calls on_kill when that has ended the run
                 self._signal_safe_log.say(wording.TOLD_TO_STOP.format(counts=counts))
             if self._source is not None:
                 self._source.cancel()
 
     def get_openlineage_facets_on_start(self) -> Any:
-        """Return the tables of the query and the target of its rows, for Airflow's OpenLineage provider."""
+        """Return the tables of the query and the target of the rows, for Airflow's OpenLineage provider."""
         return lineage(self, self._written_fields())
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
-        """Return the same as at the start, with the account's types of fields and the number of delivered rows."""
+        """Return the facets of the start, plus the field types of the account and the number of delivered rows."""
         return lineage(self, self._written_fields(), self._summary, self._removals)
 
     def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:
-        """Return the same as at the end: rows delivered before the failure count."""
+        """Return the facets of the end. They count the rows that were delivered before the failure."""
         return lineage(self, self._written_fields(), self._summary, self._removals)
 
     @abstractmethod
     def _make_sink(self, parts: Parts, start: Start) -> Sink[Any]:
         """Return the sink that delivers.
 
-        :param parts: of the run.
-        :param start: of this process.
+        :param parts: the parts that the run and the sink share.
+        :param start: the start of this process.
         """
 
     @abstractmethod
@@ -147,9 +149,9 @@ class SyncOperator(SyncArguments):
         """Return the sink that only checks."""
 
     def _check_task(self, start: Start) -> None:
-        """Refuse a task whose arguments cannot work for it.
+        """Check the arguments against the task instance, such as its map index.
 
-        :raises RunFailed: final.
+        :raises RunFailed: the arguments cannot be used in this task; final.
         """
 
     def _tell_plan(self, start: Start, plan: dict[str, Any]) -> None:
@@ -170,23 +172,25 @@ class SyncOperator(SyncArguments):
         return "the rows of an upstream task" if has_xcom_arg(self.rows) else "the given rows"
 
     def _describe(self) -> str:
-        """Describe the delivery in one line of the log, beside its source and mapping."""
+        """Return a line about the delivery for the beginning of the log; empty: no line."""
         return ""
 
     def _way(self) -> str:
-        """The way of delivery, if Connectif need not hold the sent values afterwards; otherwise empty."""
+        """Return a mark for the journal's digests if Connectif may not have the sent values afterwards; otherwise
+        empty.
+        """
         return ""
 
     def _without_definitions(self) -> str:
-        """The consequence of missing definitions for the run, if it differs from the resource's text."""
+        """Return the consequence, for the log, of definitions that cannot be read; empty: the resource's own text."""
         return ""
 
     def _definitions_timeout_s(self) -> float | None:
-        """Seconds in which the account's definitions must be read. Default: only the limit of each request."""
+        """Return the time limit for reading the account's definitions, in seconds; ``None``: that of each request."""
         return None
 
     def _connections(self) -> int:
-        """Number of connections that the client keeps open."""
+        """Return the number of connections that the client keeps open."""
         return 1
 
     def _carry_out_and_tell(self, start: Start, *, check_only: bool | None) -> dict[str, Any]:
@@ -214,7 +218,7 @@ class SyncOperator(SyncArguments):
             if self._run is not None:
                 send_effort(self._run.report.effort.of_this_process, self._metric_tags())
             self._keep_progress(ProgressStore(start.context), summary)
-            # Otherwise the summary that was pushed at the deferral is more complete.
+            # An incomplete summary must not replace the summary that was pushed at the deferral.
             if self._run.sink.summary_is_complete if self._run else not start.comes_back:
                 start.context["ti"].xcom_push(key=SUMMARY_KEY, value=summary)
             if other is not None:
@@ -233,11 +237,11 @@ class SyncOperator(SyncArguments):
         return {"dag_id": str(getattr(self, "dag_id", "")), "task_id": self.task_id, "sync_id": self.sync_id}
 
     def _written_fields(self) -> list[tuple[str, str]]:
-        """Return id and type of each property that the run writes, for lineage; empty if none is known."""
+        """Return the id and the type of each property that the run writes, for lineage; empty: none is known."""
         return []
 
     def _keep_progress(self, store: ProgressStore, summary: Mapping[str, Any]) -> None:
-        """Store the progress of the run while it is deferred; after its end only the summary counts."""
+        """Store the run's progress if it is deferred. Otherwise delete it: after the end only the summary counts."""
         if self._run is None or self._run.deferral is None:
             store.clear()
         else:
@@ -245,9 +249,10 @@ class SyncOperator(SyncArguments):
             store.write({**self._run.report.progress.as_json(), **left})
 
     def _carry_out(self, start: Start, *, check_only: bool | None) -> RunFailed | None:
-        """Run, and return the error that ended the run early, if there was one.
+        """Make a run and carry it out.
 
-        :param check_only: ``None``: the operator's argument decides.
+        :param check_only: whether the run only checks; ``None``: the operator's argument decides.
+        :return: the error that ended the run early; ``None``: there was none.
         """
         try:
             check_rendered(self, self._given_texts)
@@ -264,7 +269,7 @@ class SyncOperator(SyncArguments):
         return None
 
     def _end(self, start: Start, failure: RunFailed | None) -> None:
-        # Outside the handlers, so that no driver error, which may quote a row, is shown as context.
+        # Not in an ``except`` block: Python would show the caught error as context. A driver's error may quote a row.
         if self._run is not None and failure is None:
             self._defer_if_asked(self._run, start)
         raise_end(self._run, failure)
@@ -299,6 +304,6 @@ class SyncOperator(SyncArguments):
             self._source = SqlSource(hook, str(self.sql_conn_id), self.sql, self.parameters, read_timeout_s=seconds)
         else:
             self._source = RowsSource(resolved(self.rows, context), read_timeout_s=seconds)
-        if self._is_killed:  # while it was being made
+        if self._is_killed:  # while the source was being made
             self._source.cancel()
         return self._source

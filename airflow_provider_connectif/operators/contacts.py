@@ -31,8 +31,9 @@ class ContactPatchOperator(ContactsArguments, RequestOperator):
     :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`: the source of rows, the journal, and the
     end of the task.
 
-    :param nulls: ``omit`` (default) leaves a property whose value is ``None`` or an empty list unchanged at Connectif,
-        ``clear`` sends ``null`` or ``[]``; Connectif's handling of these is not documented.
+    :param nulls: the treatment of a property whose value is ``None`` or an empty list. ``omit`` (default): it is not
+        sent, and stays unchanged at Connectif. ``clear``: ``null`` or ``[]`` is sent; Connectif's handling of these is
+        not documented.
     :raises ValueError: an argument is not valid; raised when the DAG is parsed.
     """
 
@@ -54,10 +55,14 @@ class _EarlierImports:
         self._operator = operator
 
     def settle_earlier(self, is_to_stop: Callable[[], bool]) -> Deferral | None:
-        """Wait for these imports, without a worker if the task may be deferred."""
+        """Wait for these imports; a task that may be deferred waits without a worker.
+
+        :param is_to_stop: whether the run must stop.
+        :return: the deferral, if the task is to wait without a worker.
+        """
         if not (found := self._journal.plan.with_open_imports(includes_mine=True)):
             return None
-        # Loaded only if there are such imports: a PATCH run needs nothing else of the import.
+        # The modules of an import are loaded only here: most runs by PATCH need none of them.
         from airflow_provider_connectif.imports.context import ImportContext
         from airflow_provider_connectif.imports.earlier import settle_earlier
         from airflow_provider_connectif.imports.rules import ImportRules
@@ -71,7 +76,7 @@ class _EarlierImports:
 
 
 def __getattr__(name: str) -> Any:
-    """Import other operators on demand, without a cost for DAG files that do not use them."""
+    """Import the other operators on demand, so that DAG files load only the operators that they use."""
     if name == "ContactDeleteOperator":
         from airflow_provider_connectif.operators.erasure import ContactDeleteOperator
 

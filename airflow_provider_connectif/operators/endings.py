@@ -1,4 +1,4 @@
-"""The exception of Airflow with which a task ends, for each verdict of a run."""
+"""Ends a task with the exception of Airflow that fits the verdict of its run."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def raise_end(run: Run[Any] | None, failure: RunFailed | None) -> None:
-    """End the task as its run has ended; return if that was a success.
+    """Raise the exception that ends the task; return without one if the run succeeded.
 
-    :param run: ``None``: it was not made.
-    :param failure: that ended the run early.
+    :param run: the run; ``None``: it could not be made.
+    :param failure: the error that ended the run early; ``None``: there was none.
     :raises AirflowFailException: another attempt would end the same way.
     :raises AirflowException: another attempt may succeed.
     :raises AirflowSkipException: ``on_response`` asks for it.
@@ -39,7 +39,7 @@ def raise_end(run: Run[Any] | None, failure: RunFailed | None) -> None:
 
 
 def verdicts_of_authors() -> Mapping[type[BaseException], Verdict]:
-    """Return the verdicts on runs that an exception from the author's own function ends, by its class."""
+    """Return the verdict on a run that the author's own function ended, by the class of the function's exception."""
     from airflow_provider_connectif.reporting.verdict import Verdict
 
     return {AirflowSkipException: Verdict.SKIPPED, AirflowFailException: Verdict.FAILED}

@@ -1,4 +1,4 @@
-"""The operator that erases people: at Connectif, and in the journal."""
+"""The operator that erases people at Connectif and in the journal."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _MOST_DELETED = 100
 class ContactDeleteOperator(RequestOperator):
     """Deletes people at Connectif, ``DELETE /contacts/{email}``, and erases them from the journal.
 
-    Their keys are written to the journal's suppression list first, so that no run with this journal sends them again.
-    They are removed from every sync of the journal: from delivered and pending contacts, and from the history. Each
-    deletion leaves a receipt. A person who is not at Connectif does not count as a failure.
+    First, the people's keys are written to the journal's suppression list, so that no run with this journal sends these
+    people again. The people are removed from every sync of the journal: from delivered and pending contacts, and from
+    the history. Each deletion leaves a receipt. A person who is not at Connectif does not count as a failure.
 
     Besides the arguments below, it takes those of
     :class:`airflow_provider_connectif.operators.requests.RequestOperator`: the sending of requests; and of
@@ -39,11 +39,12 @@ class ContactDeleteOperator(RequestOperator):
 
     :param journal_conn_id: the journal of the operators that send these people. Required (templated).
     :param key: the kind of key in the rows: ``email`` (default) or ``external_id``.
-    :param key_column: the column with the key; by default the one named like ``key`` (templated).
-    :param max_deleted: the most people to delete; a task whose rows name more fails before it writes or deletes
-        anything. Default 100.
-    :param suppress: write the people to the suppression list. Default ``True``. Without it, the next sync whose source
-        has such a person creates the contact again.
+    :param key_column: the column with the key. Default: the column with the name of ``key``, such as ``email``
+        (templated).
+    :param max_deleted: the most people to delete. If the rows name more people, the task fails before it writes or
+        deletes anything. Default 100.
+    :param suppress: whether to write the people to the suppression list. Default ``True``. With ``False``, the next
+        sync whose source contains such a person creates the contact again.
     :raises ValueError: an argument is not valid; raised when the DAG is parsed.
     """
 
@@ -130,7 +131,7 @@ class ContactDeleteOperator(RequestOperator):
 
 
 def _forgetting(parts: Parts) -> tuple[Journal, Forgetting]:
-    """Return the journal, and what knows and removes its data of people."""
+    """Return the journal, and the object that finds and removes the data of people in it."""
     from airflow_provider_connectif.journal.forgetting import Forgetting
 
     if parts.journal is None:

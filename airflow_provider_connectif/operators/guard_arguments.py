@@ -1,4 +1,4 @@
-"""The guards: arguments of every operator that limit the plan of a run."""
+"""The guards: arguments that limit the plan of a run. Every operator has them."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from airflow_provider_connectif.runs.guards import GuardLimits, Limit, check_lim
 class GuardArguments(BaseOperator):
     """Limits on the plan of a run; they need a journal. If one is exceeded, the task fails before it sends anything.
 
-    A whole number counts contacts. A share (float from 0 to 1) is a share of the contacts that were known after the
-    last run that sent its whole plan, whether it succeeded or failed; until there is such a run, a share sets no limit.
-    A share above 0.0 allows at least one contact. Airflow does not retry a task that a guard stops.
+    A limit is a whole number of contacts (int) or a share (float from 0 to 1). A share is a share of the contacts that
+    the sync knew after its last run that sent the whole plan, whether that run succeeded or failed. Until there is such
+    a run, a share sets no limit. A share above 0.0 allows at least one contact. Airflow does not retry a task that a
+    guard stops.
 
     :param max_created: the most contacts that the sync has not delivered before; some may exist at Connectif.
-    :param max_changed: the most contacts that it has delivered and that differ now. Contacts sent only because of
-        ``full_refresh`` do not count.
+    :param max_changed: the most contacts that the sync has delivered before and whose properties differ now. Contacts
+        that are sent only because of ``full_refresh`` do not count.
     :param max_removed: the most contacts that left the source since the last complete read.
     :param max_lowered: the most contacts with a consent below the value that Connectif accepted last. A share above 0.0
-        always allows 20.
-    :param max_raised: the same for consents above that value.
-    :param min_rows: the least rows that the source must have: a number, or a share of the rows of this task's last
-        complete read. Without it, a warning names both numbers if a source that had at least half of the contacts
-        shrank by half.
-    :param guards_off: let one run pass (templated).
+        always allows 20 contacts.
+    :param max_raised: the most contacts with a consent above the value that Connectif accepted last. A share above 0.0
+        always allows 20 contacts.
+    :param min_rows: the fewest rows that the source may have: a number, or a share of the rows of this task's last
+        complete read. Without it, the task only logs a warning if the source has less than half of the rows of that
+        read, and that read had at least half as many rows as the sync has contacts.
+    :param guards_off: ``True``: a plan that exceeds a guard is sent all the same, in this run (templated).
     :raises ValueError: a limit is not valid, or there is no journal; raised when the DAG is parsed.
     """
 
@@ -55,9 +57,10 @@ class GuardArguments(BaseOperator):
             switches.check_switches({"guards_off": guards_off})
 
     def _check_guards(self, *, has_journal: bool) -> None:
-        """Refuse limits that are not valid.
+        """Check the limits.
 
-        :raises ValueError: names the argument.
+        :param has_journal: whether the operator has a journal.
+        :raises ValueError: a limit is not valid, or needs a journal; the message names the argument.
         """
         check_limits(self._limits(), has_journal=has_journal)
 

@@ -1,4 +1,4 @@
-"""The arguments that operators which import have in common, checked while the DAG is parsed."""
+"""Checks the arguments that all importing operators have, while the DAG is parsed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _LEAST_FILE = 1_000
 
 
 def check_import_arguments(poll_interval: object, timeout: object, max_file_bytes: object) -> None:
-    """Refuse what cannot be.
+    """Check the arguments of an import.
 
-    :raises ValueError: names the argument.
+    :raises ValueError: an argument is not valid; the message names it.
     """
     seconds_of("poll_interval", poll_interval)
     seconds_of("timeout", timeout)
@@ -27,9 +27,9 @@ def check_import_arguments(poll_interval: object, timeout: object, max_file_byte
 
 
 def refuse_on_create(resource: ContactResource) -> None:
-    """Refuse the write mode ``on_create``, which no file can carry out.
+    """Refuse the write mode ``on_create``, which an import cannot carry out.
 
-    :raises ValueError: names the properties.
+    :raises ValueError: properties have this write mode; the message names them.
     """
     on_create = [property_id for property_id, mode in resource.modes.items() if mode == "on_create"]
     if on_create:
@@ -40,9 +40,11 @@ def refuse_on_create(resource: ContactResource) -> None:
 
 
 def seconds_of(name: str, value: object) -> float:
-    """A duration in seconds.
+    """Return a duration in seconds.
 
-    :raises ValueError: it is neither a timedelta nor a number above zero.
+    :param name: the argument's name, for the message.
+    :param value: a timedelta, or seconds.
+    :raises ValueError: the value is neither a timedelta nor a number, or it is not above zero.
     """
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < _LONGEST_S:
@@ -51,10 +53,10 @@ def seconds_of(name: str, value: object) -> float:
 
 
 def read_event(event: object) -> dict[str, Any]:
-    """Return the payload of a trigger's event in a valid form: from Airflow's database, any JSON may come.
+    """Return the payload of a trigger's event in a valid form. It comes from Airflow's database, so it may be any JSON.
 
-    :return: ``requests`` and ``rate_limited``, which are 0 if the event has no such number, and ``carried``, a mapping
-        or ``None``.
+    :return: ``requests`` and ``rate_limited``, each 0 if the event does not have the number; ``carried``, a mapping or
+        ``None``.
     """
     payload = event if isinstance(event, Mapping) else {}
     carried = payload.get("carried")

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 def made_rules(operator: Importing, start: Start, **of_import: Any) -> ImportRules:
     """Return the rules by which an operator imports.
 
+    :param operator: has the rendered arguments.
     :param start: the start of this process.
     :param of_import: arguments of :class:`ImportRules` that only some operators have.
     """
@@ -65,13 +66,13 @@ def made_rules(operator: Importing, start: Start, **of_import: Any) -> ImportRul
 class ImportParts:
     """Makes the objects with which one run of an operator imports.
 
-    :param operator: has the arguments.
-    :param parts: of the run.
+    :param operator: has the rendered arguments.
+    :param parts: the parts that the run and its sink share.
     :param start: the start of this process.
-    :param rules: of the import.
-    :param policy: decides on each response to a request for a contact.
-    :param max_in_flight: requests for contacts at once.
-    :param instead: as of :class:`ImportSink`.
+    :param rules: the rules of the import.
+    :param policy: decides on each response to a request for a single contact.
+    :param max_in_flight: the most requests for single contacts at once.
+    :param instead: for the message after a 403: how to deliver without the scopes of an import.
     """
 
     def __init__(
@@ -95,18 +96,18 @@ class ImportParts:
         self._costs = ImportCosts(rules, parts.client.quota, self._rows_per_second)
 
     def why_not(self, resource: ContactResource, columns: Sequence[str] | None) -> str:
-        """Describe what the mapping needs that an import cannot do; empty: nothing."""
+        """Return the reason why the mapping cannot be carried out by import; empty: it can be."""
         return why_not_by_import(resource, columns)
 
     def refuse_columns(self, resource: ContactResource, columns: Sequence[str] | None) -> None:
         """Refuse columns that a file cannot have.
 
-        :raises MappingError: names them.
+        :raises MappingError: there are such columns; the message names them.
         """
         refuse_columns(columns, resource.mapping)
 
     def cost(self, changes: PendingChanges, resource: ContactResource, most_requests: int | None) -> Cost:
-        """Return the cost of a plan: :meth:`ImportCosts.cost`."""
+        """Return the cost of a plan by import; see :meth:`ImportCosts.cost`."""
         return self._costs.cost(changes, resource, most_requests)
 
     def make_sink(self) -> ImportSink:
@@ -155,7 +156,7 @@ class ImportParts:
 
 
 def trigger_for(operator: Importing, deferral: Deferral) -> BaseTrigger:
-    """Return the trigger that waits for the imports of a deferral, or, if it has none, for room in the queue."""
+    """Return the trigger for a deferral: it waits for the imports, or, if there are none, for room in the queue."""
     from airflow_provider_connectif.triggers.imports import ImportTrigger
     from airflow_provider_connectif.triggers.window import WindowTrigger
 

@@ -1,4 +1,4 @@
-"""The operator that writes many rows to Connectif in few requests, by the bulk import."""
+"""The operator for the bulk import, which writes many rows to Connectif in few requests."""
 
 from __future__ import annotations
 
@@ -39,39 +39,40 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
     Besides the arguments below, it takes those of
     :class:`airflow_provider_connectif.operators.arguments.ContactsArguments` and of
     :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`. Rows are read, mapped and checked as in
-    :class:`airflow_provider_connectif.operators.contacts.ContactPatchOperator`; blank values are left out, and
-        several rows of a contact become one change. With a journal, a task that dies finds its imports again and does
-        not upload twice.
+    :class:`airflow_provider_connectif.operators.contacts.ContactPatchOperator`. Blank values are left out, and several
+    rows of a contact become one change. With a journal, a task that was killed finds its imports again in the next
+    attempt and does not upload twice.
 
-    A consent that is not at its lowest value goes into a file of its own that fills only empty fields, and so does a
-    property whose write mode is ``if_empty``; ``on_create`` is an error. A consent that the source has raised or
-    lowered since it was delivered goes by PATCH; without the scope Contacts: Write it is kept. See "Consents" in the
-    docs on the bulk import.
+    A consent that is not at its lowest value goes into a file of its own, which fills only empty fields. The same holds
+    for a property whose write mode is ``if_empty``. The write mode ``on_create`` is an error. A consent that the source
+    has raised or lowered since it was delivered goes by PATCH; without the scope Contacts: Write it is kept. See
+    "Consents" in the docs on the bulk import.
 
-    The summary also has ``imported``, ``duplicates`` (``merged`` under its earlier name), ``imports`` (ids, the
+    The summary also has ``imported``, ``duplicates`` (the earlier name of ``merged``), ``imports`` (the ids of the
     first twenty), ``files``, ``deferrals``; with ``on_existing="keep"`` also ``not_taken``.
 
-    ``deferrable``: here, the task needs a worker only to read, write and upload. With a journal it also waits without a
+    With ``deferrable``, the task needs a worker only to read, write and upload. With a journal it also waits without a
     worker while the queue is full, or while another run of the sync or an import of an earlier run is still running.
 
     :param on_existing: the treatment of contacts that exist: ``update`` (default) sets the values of the rows,
         ``fill_empty`` only sets properties that are empty at Connectif, ``keep`` sets nothing.
-    :param file_layout: the assignment of contacts to files, since no column of a file may have blanks. ``shape``: one
-        file for each set of filled columns. ``column``: one file with the columns that every row fills, and one for
-        each column that may be empty; a new contact is then complete only when its last file is processed. ``auto``
-        (default): the layout with fewer requests. With ``on_existing="keep"`` always ``shape``.
-    :param delimiter: between the cells of a file.
+    :param file_layout: the way in which contacts are divided into files: no column of a file may have blank cells.
+        ``shape``: one file for each set of filled columns. ``column``: one file with the columns that every row fills,
+        and one for each column that may be empty; a new contact is complete only when its last file is processed.
+        ``auto`` (default): the layout with fewer requests. With ``on_existing="keep"`` it is always ``shape``.
+    :param delimiter: the character between the cells of a file.
     :param poll_interval: time between two polls of an import, and between two uploads to a full queue: a timedelta, or
         seconds. Default 20 seconds.
     :param timeout: time limit from the first upload to the end of the last import, for each attempt: a timedelta, or
         seconds. Default 6 hours: the duration of imports is not documented, and a nightly import that takes longer
-        should be checked before the next one. Reading the field definitions before it has the same limit. Reading the
-        source does not count.
+        should be checked before the next one. Reading the field definitions, before the first upload, has a limit of
+        its own with the same length. Reading the source does not count.
     :param max_file_bytes: limit for the size of a file; Connectif accepts 50 MB. Default 48 MB.
-    :param patch_leftovers: ``None`` (default): a group of contacts goes by PATCH if that takes fewer requests than its
-        file, ``on_existing`` is ``update`` and the API key may write contacts. ``True``: if there are more files than
-        fit into the queue of ten, the smallest go by PATCH, one request for each contact; a group that takes several
-        files never does. ``False``: no contact goes by PATCH, except for consents that only a response can decide.
+    :param patch_leftovers: whether small groups of contacts go by PATCH, with one request for each contact. ``None``
+        (default): a group does if that takes fewer requests than its file, ``on_existing`` is ``update`` and the API
+        key may write contacts. ``True``: the smallest groups do if there are more files than fit into the queue of ten;
+        a group that takes several files does not. ``False``: none does, except for consents that only a response can
+        decide.
     :raises ValueError: an argument is not valid; raised when the DAG is parsed.
     """
 
@@ -117,9 +118,9 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
             checked_delimiter(delimiter)
 
     def make_resource(self) -> ContactResource:
-        """Return the contacts resource with the mapping of the arguments.
+        """Return the resource for contacts, with the mapping from the arguments.
 
-        :raises ValueError: a write mode that an import cannot follow.
+        :raises ValueError: an import cannot carry out a write mode.
         """
         resource = super().make_resource()
         refuse_on_create(resource)

@@ -1,4 +1,4 @@
-"""The files of refused rows that a task keeps, and removes when they are old."""
+"""Records the rejects files that a task writes, and removes the old ones."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _LONGEST_TASK = 250  # in the journal's tables
 
 
 class KeptRejects:
-    """The files of refused rows that a task has written, as far as a journal remembers them.
+    """The rejects files that a task has written. The journal stores their paths.
 
-    :param journal: that the run writes to; without one, or with one that is only read, no file is remembered
-        or removed.
-    :param dag_id: of the task.
-    :param task_id: of the task.
+    :param journal: the run's journal. Without a journal, or with one that is only read, no path is stored and no file
+        is removed.
+    :param dag_id: the id of the task's DAG.
+    :param task_id: the id of the task.
     """
 
     def __init__(self, journal: Journal | None, dag_id: str, task_id: str) -> None:
@@ -32,17 +32,17 @@ class KeptRejects:
             self._files = RejectsFiles(journal.database, journal.settings.sync_id, task)
 
     def note(self, path: str) -> None:
-        """Remember a file before it is written.
+        """Store the path of a file in the journal, before the file is written.
 
-        :param path: of the file, as passed to :class:`~airflow_provider_connectif.operators.rejects_file.RejectsFile`.
+        :param path: as passed to :class:`~airflow_provider_connectif.operators.rejects_file.RejectsFile`.
         """
         if self._files is not None:
             self._files.note(path)
 
     def remove_old(self, retention: timedelta | None) -> int:
-        """Remove the files of earlier runs of this task that are older than a time.
+        """Remove old files of earlier runs of this task.
 
-        :param retention: ``None`` keeps all.
+        :param retention: the age at which a file is removed; ``None`` keeps all files.
         :return: the number of files that were removed.
         """
         return 0 if self._files is None or retention is None else self._files.remove_old(retention, remove_file)

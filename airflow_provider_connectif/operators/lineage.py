@@ -21,12 +21,12 @@ def lineage(
     summary: Mapping[str, Any] | None = None,
     removals: int = 0,
 ) -> Any:
-    """Return the lineage of a task, or ``None`` without the OpenLineage provider.
+    """Return the lineage of a task.
 
-    :param fields: id and type of each property that is written.
-    :param summary: of the run; ``None`` while it has not ended.
-    :param removals: contacts that left the source and were changed or deleted.
-    :return: an ``OperatorLineage``.
+    :param fields: the id and the type of each property that is written.
+    :param summary: the run's summary; ``None``: the run has not ended.
+    :param removals: the number of contacts that left the source and were changed or deleted.
+    :return: an ``OperatorLineage``; ``None``: the OpenLineage provider is not installed.
     """
     try:
         from airflow.providers.openlineage.extractors import OperatorLineage
@@ -55,8 +55,9 @@ def _output(operator: SyncArguments, fields: list[tuple[str, str]], written: int
 
 
 def _source_tables(operator: SyncArguments) -> list[Any]:
-    """Return the tables that the query reads, parsed from its text; only the default schema is read from the
-    database. Empty if they are not known.
+    """Return the tables that the query reads; empty: they are not known.
+
+    They are parsed from the text of the query. Only the default schema is read from the database.
     """
     if not isinstance(operator.sql, str) or not operator.sql.strip():
         return []
@@ -80,7 +81,7 @@ def _source_tables(operator: SyncArguments) -> list[Any]:
         found = parser.generate_openlineage_metadata_from_sql(
             statements, hook=hook, database_info=database, use_connection=False
         )
-    except Exception as error:  # noqa: BLE001 - of a connection, a driver or a hook without lineage; the target is known
+    except Exception as error:  # noqa: BLE001 - a hook without lineage, or a failed connection; the target is known
         operator.log.debug("The tables of the source are not known: %s", type(error).__name__)
         return []
     return list(found.inputs)

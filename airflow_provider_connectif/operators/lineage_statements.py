@@ -1,5 +1,6 @@
-"""Rewrites a query so that OpenLineage's parser finds its tables: it cannot read drivers' placeholders, and leaves out
-the tables of common table expressions.
+"""Rewrites a query so that OpenLineage's parser finds its tables.
+
+The parser cannot read drivers' placeholders, and leaves out the tables of common table expressions.
 """
 
 from __future__ import annotations
@@ -20,17 +21,18 @@ _QUERY_WORDS = {"select", "with", "values", "("}
 def statements_of(sql: str, *, has_parameters: bool) -> list[str]:
     """Return statements that read the same tables as a query, for OpenLineage's parser.
 
-    :param has_parameters: whether the driver replaces ``%s`` and ``%(name)s``; otherwise a percent sign is one.
-    :return: the query, and a statement for each common table expression of it.
+    :param has_parameters: whether the driver replaces ``%s`` and ``%(name)s``; otherwise they are only text.
+    :return: the query, and a statement for each of its common table expressions.
     """
     if has_parameters:
-        # In brackets, so that it also fits behind IN.
+        # NULL is in brackets, so that it also fits after IN.
         sql = _PLACEHOLDERS.sub(lambda found: "%" if found[0] == "%%" else "(NULL)", sql)
     is_recursive = re.search(r"\brecursive\b", sql, re.IGNORECASE) is not None
     found = sorted(_expressions(sql), key=lambda each: each[1])
     statements = [sql]
     for name, begin, end in found:
-        # Without these names the parser would take them for tables. An expression may have the name of its own table.
+        # The parser takes an undefined name for a table, so the statement defines the names of earlier expressions.
+        # It defines the expression's own name only if that is recursive: another one may read a table of this name.
         known = [other for other, _, ended in found if ended < begin or (is_recursive and other == name)]
         stubs = ", ".join(f"{other} AS (SELECT 1)" for other in dict.fromkeys(known))
         query = f"SELECT * FROM ({sql[begin:end]}) AS expression"  # noqa: S608 - it is only parsed
@@ -39,7 +41,9 @@ def statements_of(sql: str, *, has_parameters: bool) -> list[str]:
 
 
 def _expressions(sql: str) -> Iterator[tuple[str, int, int]]:
-    """Yield name, begin and end of the query of each common table expression: ``name (columns) AS (query)``."""
+    """Yield, for each common table expression ``name (columns) AS (query)``, its name and where its query begins and
+    ends.
+    """
     tokens = [token for token in _TOKENS.finditer(sql) if token["skipped"] is None]
     words = [token[0].lower() for token in tokens]
     partners = _partners(words)
@@ -59,7 +63,7 @@ def _expressions(sql: str) -> Iterator[tuple[str, int, int]]:
 
 
 def _partners(words: list[str]) -> dict[int, int]:
-    """Return the place of the other bracket of each pair."""
+    """Return, for the index of each bracket, the index of the bracket that belongs to it."""
     partners: dict[int, int] = {}
     opened: list[int] = []
     for at, word in enumerate(words):

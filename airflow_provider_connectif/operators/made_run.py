@@ -32,10 +32,10 @@ _SWITCHES_NAMED = ("full_refresh", "retry_rejected", "ignore_held", "guards_off"
 
 
 class MadeRun(NamedTuple):
-    """A run, and what its operator needs of it.
+    """A run, and two other objects that its operator uses.
 
     ``signal_safe_log``: logs for :meth:`~airflow_provider_connectif.operators.base.SyncOperator.on_kill`.
-    ``kept_rejects``: earlier files of refused rows.
+    ``kept_rejects``: the task's earlier rejects files.
     """
 
     run: Run[Any]
@@ -45,10 +45,10 @@ class MadeRun(NamedTuple):
 
 @contextmanager
 def made_run(operator: SyncOperator, start: Start, *, check_only: bool) -> Iterator[MadeRun]:
-    """Make a run, and close at its end what it has opened.
+    """Make a run. At the end of the block, close everything that was opened for it.
 
-    :param operator: its rendered arguments, and the sink that it makes.
-    :param start: of the process.
+    :param operator: has the rendered arguments, and makes the sink.
+    :param start: the start of the process.
     :param check_only: whether the run only checks.
     :raises RunFailed: an argument, a connection or the journal does not work.
     """
@@ -70,12 +70,12 @@ def made_run(operator: SyncOperator, start: Start, *, check_only: bool) -> Itera
     path = operator.rejects_path
     rejects = nullcontext() if path is None else RejectsFile(path)
     with closing(client), journal as opened, rejects as sink:
-        if not start.comes_back and start.effort is None:  # a run that continues logs that itself
+        if not start.comes_back and start.effort is None:  # a run that continues logs a line of its own
             _log_start(operator, log, client, resource, check_only=check_only)
         kept_rejects = KeptRejects(opened, getattr(start.context.get("dag"), "dag_id", ""), operator.task_id)
         if sink is not None:
             sink.note = kept_rejects.note
-        # An erasure stores no key, neither in the lines nor in the history.
+        # An erasure has no history, because the history would store the keys of deleted people.
         history = None if opened is None or not resource.is_compared else opened.history
         report = Report(
             resource,

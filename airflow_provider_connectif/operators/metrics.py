@@ -20,7 +20,7 @@ ROW_COUNTS = (
 
 
 def send_effort(effort: Mapping[str, float], tags: Mapping[str, str]) -> None:
-    """Send the requests and waits of one process of a run; called at the end of each.
+    """Send the requests and waits of one process of a run. It is called at the end of each process.
 
     :param effort: ``requests``, ``rate_limited`` and ``waited_s`` of this process.
     :param tags: ``dag_id``, ``task_id`` and ``sync_id``.
@@ -38,12 +38,13 @@ def send_end(
     context: Mapping[str, Any],
     tags: Mapping[str, str],
 ) -> None:
-    """Send the end of a run: once a run, not before a deferral or a retry.
+    """Send the end of a run. Nothing is sent before a deferral or a retry, so each run is sent once.
 
-    :param run: ``None`` if it could not begin.
-    :param failure: the error that ended it early, if there was one.
-    :param summary: of all attempts.
-    :param context: of the task.
+    :param run: the run; ``None``: it could not begin.
+    :param failure: the error that ended the run early; ``None``: there was none.
+    :param summary: the run's summary, which includes all attempts.
+    :param context: the task's context.
+    :param tags: ``dag_id``, ``task_id`` and ``sync_id``.
     """
     if run is not None and failure is None and run.deferral is not None:
         return
@@ -58,10 +59,13 @@ def send_end(
 def send_other_end(
     error: BaseException, summary: Mapping[str, Any], context: Mapping[str, Any], tags: Mapping[str, str]
 ) -> None:
-    """Send the end of a run by an error that is not its own, as :func:`send_end`: of the author's function, or
-    ``execution_timeout``.
+    """Send the end of a run that an exception from outside has ended, such as one of the author's function, or
+    ``execution_timeout``. Nothing is sent before a retry.
 
-    :param error: that Airflow gets.
+    :param error: the exception, which Airflow gets.
+    :param summary: the run's summary, which includes all attempts.
+    :param context: the task's context.
+    :param tags: ``dag_id``, ``task_id`` and ``sync_id``.
     """
     word = "skipped" if isinstance(error, AirflowSkipException) else "failed"
     is_final = isinstance(error, (AirflowSkipException, AirflowFailException))

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 class Start(NamedTuple):
     """The start of a process of a task.
 
-    ``context``: of the task. ``comes_back``: whether the task continues after a deferral. ``event``: of the trigger,
-    after a deferral. ``effort``: of earlier processes that only waited for another run of the sync; ``None`` if there
-    were none. ``is_recorded``: whether the journal has a record of this attempt, because such a process checked the
-    work of an earlier run.
+    ``context``: the task's context. ``comes_back``: whether the task continues after a deferral. ``event``: after a
+    deferral, the payload of the trigger's event. ``effort``: the requests and waits of earlier processes that only
+    waited for another run of the sync; ``None``: there were none. ``is_recorded``: whether the journal has a record of
+    this attempt, because one of these processes checked the work of an earlier run.
     """
 
     context: Any
@@ -32,16 +32,17 @@ class Start(NamedTuple):
     def after_deferral(cls, context: Any, event: Any) -> Start:
         """Return the start of a process after a trigger has fired.
 
-        :param event: of the trigger.
+        :param context: the task's context.
+        :param event: the payload of the trigger's event.
         """
         as_before = event.get("start") if isinstance(event, Mapping) else None
         return cls(context, True, event) if as_before is None else cls(context, **as_before)
 
     def again(self, effort: Mapping[str, Any], *, is_recorded: bool) -> dict[str, Any]:
-        """Return the state for a process that begins in the same way, JSON-ready.
+        """Return the state, JSON-ready, with which a later process begins in the same way as this one.
 
-        :param effort: of this process and those before it.
-        :param is_recorded: whether the journal has a record of the attempt, with its counts.
+        :param effort: the requests and waits of this process and of those before it.
+        :param is_recorded: whether the journal has a record of this attempt; the record has these counts.
         """
         if is_recorded:
             effort = {**effort, "requests": 0, "rate_limited": 0, "waited_s": 0.0}
@@ -51,7 +52,7 @@ class Start(NamedTuple):
 class Parts(NamedTuple):
     """The parts that a run and its sink share.
 
-    ``journal``: ``None`` if there is none. ``kept_rejects``: earlier files of refused rows.
+    ``journal``: ``None``: the run has no journal. ``kept_rejects``: the task's earlier rejects files.
     """
 
     client: ConnectifClient

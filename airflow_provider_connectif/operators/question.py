@@ -1,5 +1,6 @@
-"""The digests of the question that a task asks its source: of its arguments before they are rendered, since these are
-the same in each run.
+"""Computes the digests of the question that a task asks its source: the SQL, its parameters, and those of the hook.
+
+The digests are of the arguments before they are rendered, because these are the same in each run.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 
 
 def digests_of_question(operator: SyncArguments) -> dict[str, str]:
-    """Return the digests for :func:`airflow_provider_connectif.records.reads.identity_of`; none for an argument without
-    a value, nor for ``sql`` that is the name of a file.
+    """Return the digests for :func:`airflow_provider_connectif.records.reads.identity_of`, by name.
+
+    An argument without a value has no digest. ``sql`` has none if it is the name of a file.
     """
     sql = operator.sql
     is_file = isinstance(sql, str) and sql.endswith(tuple(operator.template_ext))
@@ -30,14 +32,14 @@ def digests_of_question(operator: SyncArguments) -> dict[str, str]:
 
 
 def _digest_of_values(values: Any) -> str | None:
-    # Keys that no database accepts are left to the database's own error.
+    # Keys that JSON does not have are skipped: no database accepts them, and the database's error names them better.
     return _digest(json.dumps(values, skipkeys=True, default=_as_json)) if values else None
 
 
 def _as_json(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
-    # Of other objects only the class counts: they may have another text in each process.
+    # For other objects only the class counts: their text may differ from process to process.
     return str(value) if isinstance(value, (date, Decimal)) else type(value).__qualname__
 
 

@@ -1,4 +1,4 @@
-"""The file of refused rows, at any path that Airflow's object storage supports."""
+"""The rejects file: the file of refused rows, at any path that Airflow's object storage supports."""
 
 from __future__ import annotations
 
@@ -26,24 +26,25 @@ _FINAL_NUMBERS = (errno.ELOOP, errno.ENAMETOOLONG, errno.EROFS)
 
 
 class RejectsPathError(RunFailed, ValueError):
-    """The path cannot be used; another attempt would end the same way."""
+    """The rejects file cannot be at this path. Another attempt would end the same way."""
 
     final = True
 
 
 class RejectsNotWritten(RunFailed):
-    """The disk of the file failed, such as a full one; another attempt may find room."""
+    """The rejects file cannot be written now, for example because the disk is full. Another attempt may succeed."""
 
 
 class RejectsFile:
-    """An open text file; a context manager. Only its owner can read a new local file: it is personal data.
+    """The rejects file of a run, as a context manager. A new local file is personal data: only its owner can read it.
 
-    Lines are appended to those of an earlier process of the run, until :meth:`reset` removes them. After that no file
-    is left if nothing is written; in an object store, which may not allow deletion, an existing file is left empty.
+    Until :meth:`reset` is called, new lines follow the lines of earlier processes of the run. :meth:`reset` removes
+    these lines. If nothing is written after that, no local file is left. In an object store an existing file is left
+    empty, because the store may not allow deletion.
 
-    :param path: of the file, with its protocol (``s3://...``) if it is not local.
-    :raises RejectsPathError: the path contains ``..``, which only a value in a template would do; from :meth:`reset` or
-        at the first line: it cannot be written, in this or another attempt.
+    :param path: the path of the file, with its protocol (``s3://...``) if the file is not local.
+    :raises RejectsPathError: the path contains ``..``, or its store cannot be opened. :meth:`reset` and the first line
+        raise it if the path cannot be written, in this attempt or another one.
     """
 
     def __init__(self, path: str) -> None:
@@ -56,20 +57,23 @@ class RejectsFile:
             self._path = ObjectStoragePath(path)
             cast(Any, self._path).fs  # noqa: B018 - made at its first use
         except _NO_SUCH_STORE as error:
-            raise RejectsPathError(f"rejects_path {path!r} cannot be used: {error}") from None
+            raise RejectsPathError(
+                f"rejects_path {path!r} cannot be used: its store cannot be opened ({error}). Check the protocol, the "
+                "connection in the path, and that the provider package of the store is installed"
+            ) from None
         self._is_local = self._path.protocol in ("", "file")
         self._appends = True
         self.note: Callable[[str], None] = lambda _: None
-        """Called with the path before the first line is written."""
+        """It is called with the path before the first line is written."""
         self._is_noted = False
         self._file: Any = None
-        self._is_empty = False  # and created by this object, so that it may be removed
+        self._is_empty = False  # whether the local file is empty, and may be removed at the end
 
     def __enter__(self) -> RejectsFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the file.
+        """Close the file, and remove it if it is local and empty after :meth:`reset`.
 
         :raises RejectsNotWritten: the lines that were still in memory cannot be written.
         """
@@ -85,6 +89,7 @@ class RejectsFile:
         """Append text.
 
         :raises RejectsNotWritten: the disk failed.
+        :raises RejectsPathError: the path cannot be written.
         """
         if not self._is_noted:
             self.note(self._name)
@@ -96,16 +101,16 @@ class RejectsFile:
         self._is_empty = False
 
     def reset(self) -> None:
-        """Remove everything that an earlier attempt or process has written.
+        """Remove everything that an earlier attempt or process has written. It is called before the first row is sent.
 
-        :raises RejectsPathError: the path cannot be written; before the first row is sent.
+        :raises RejectsPathError: the path cannot be written.
         """
         self.__exit__()
         self._appends = False
         self._empty()
 
     def flush(self) -> None:
-        """Pass on the text that was written, as far as the kind of file allows before it is closed.
+        """Write text from memory to the file, as far as the kind of file allows that before it is closed.
 
         :raises RejectsNotWritten: the disk failed.
         """
@@ -115,7 +120,7 @@ class RejectsFile:
 
     @contextmanager
     def _or_give_up(self) -> Iterator[None]:
-        """Close the file if the disk fails: what is still in memory would fail again when it is closed."""
+        """Close the file if the disk fails, and ignore that the text in memory then fails again."""
         try:
             with _errors_of_the_disk(self._name):
                 yield
@@ -153,10 +158,11 @@ class RejectsFile:
 
 @contextmanager
 def report_file(rejects_path: str, import_id: str, *, note: Callable[[str], None]) -> Iterator[BinaryIO]:
-    """Open the file beside the rejects that stores the error report of an import: ``<rejects_path>.import-<id>.csv``.
+    """Open the file for the error report of an import, beside the rejects file: ``<rejects_path>.import-<id>.csv``.
 
-    :param import_id: from Connectif; characters that a file name cannot contain are replaced.
-    :param note: called with the path before it is written.
+    :param rejects_path: the path of the rejects file.
+    :param import_id: the import's id from Connectif; all characters but ASCII letters and digits are replaced.
+    :param note: it is called with the path before the file is written.
     """
     name = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in import_id)
     path = cast(Any, ObjectStoragePath(f"{rejects_path}.import-{name}.csv"))
@@ -179,15 +185,17 @@ def _errors_of_the_disk(path: str) -> Iterator[None]:
 
 
 def remove_file(path: str, begun_at: float, changed_before: float) -> bool | None:
-    """Remove a file of refused rows.
+    """Remove an old rejects file.
 
-    A file that was changed a day or more after it was begun has been written by somebody else, and stays. Some stores
-    do not say when a file was changed.
+    A file that was changed more than a day after this task began it has been written by somebody else, and stays. If
+    the store does not say when the file was changed, the file is removed.
 
     :param path: as passed to :class:`RejectsFile`.
-    :param begun_at: in seconds since the epoch.
-    :param changed_before: likewise; a file that was changed later may be the one that a task writes now.
-    :return: ``True``: it is removed. ``False``: there is none, or it is somebody else's. ``None``: it stays for now.
+    :param begun_at: the time when the task began the file, in seconds since the epoch.
+    :param changed_before: in seconds since the epoch. A file that was changed later stays for now: a task may be
+        writing it.
+    :return: ``True``: the file is removed. ``False``: there is no file, or it is somebody else's. ``None``: the file
+        stays for now.
     """
     try:
         found = cast(Any, ObjectStoragePath(path))
@@ -208,7 +216,7 @@ def remove_file(path: str, begun_at: float, changed_before: float) -> bool | Non
 
 
 def _changed_at(found: Any) -> float | None:
-    """Return when an object was written, in seconds since the epoch; ``None``: the store does not say.
+    """Return the time when an object was written, in seconds since the epoch; ``None``: the store does not say.
 
     :raises FileNotFoundError: the object is not there.
     """
@@ -222,7 +230,7 @@ def _changed_at(found: Any) -> float | None:
 
 
 def _delete(path: str) -> bool:
-    """Remove a regular file; anything else, such as a device or a link, stays. Return whether it was a regular file."""
+    """Remove a path if it is a regular file, and return whether it is one. A device or a link, for example, stays."""
     is_file = stat.S_ISREG(os.lstat(path).st_mode)
     if is_file:
         os.unlink(path)

@@ -1,4 +1,4 @@
-"""The base of the operators that send a request for each change."""
+"""The base of the operators that send one request for each change."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.runs.sink import Sink
 
 _MOST_IN_FLIGHT = 100
-_LEAD = timedelta(seconds=2)  # the time until a deferred task runs again; it waits out the rest with a worker
+_LEAD = timedelta(seconds=2)  # the trigger fires so much earlier: until then, Airflow finds a worker for the task
 
 
 class RequestOperator(SyncOperator):
-    """Sends a request for each row that changed. An operator for a resource derives from this one.
+    """Sends one request for each row that changed. The operators for a resource derive from this class.
 
-    It defines :meth:`make_resource`, and may have arguments of its own. See docs/architecture.md.
+    Such an operator defines :meth:`make_resource`, and may have arguments of its own. See docs/architecture.md.
 
-    :param on_response: changes to the response policy: an action (``accept``, ``skip``, ``reject``, ``retry``,
-        ``fail``, ``skip_task``) by status (``422``), class of statuses (``"5xx"``), error code (``"E0401"``) or
-        ``"no_answer"``.
+    :param on_response: changes to the response policy, as a dict. A key is a status (``422``), a class of statuses
+        (``"5xx"``), an error code (``"E0401"``) or ``"no_answer"``. Its value is the action for such a response:
+        ``accept``, ``skip``, ``reject``, ``retry``, ``fail`` or ``skip_task``.
     :param max_in_flight: the most requests at once, 1 to 100. Default 8.
-    :param defer_after: with ``deferrable`` and a journal: the task waits without a worker for a window that opens later
-        than this. Default 10 seconds. The journal's database stores the changes that are left.
+    :param defer_after: with ``deferrable`` and a journal: the task waits without a worker if the wait for the rate
+        limit is longer than this. Default 10 seconds. Meanwhile the journal's database stores the pending changes.
     :param kwargs: as in :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`.
     :raises ValueError: an argument is not valid; raised when the DAG is parsed.
     """
@@ -55,7 +55,7 @@ class RequestOperator(SyncOperator):
             check_switches({"deferrable": deferrable}, may_be_none=("deferrable",))
             if deferrable and journal_conn_id is None:
                 raise ValueError(
-                    "deferrable=True needs journal_conn_id: what is left to send is kept in the journal's database "
+                    "deferrable=True needs journal_conn_id: the journal's database stores the pending changes "
                     "while the task waits without a worker"
                 )
             if (
@@ -114,7 +114,7 @@ class RequestOperator(SyncOperator):
 
 
 def made_patience(operator: RequestOperator, parts: Parts) -> Patience:
-    """Return the waiting rules of an operator's requests: how long they wait, and when the task is deferred instead."""
+    """Return the limits for the waits of an operator's requests, and let the progress log waits up to them."""
     from airflow_provider_connectif.delivery.patience import Patience
 
     client, limit = parts.client, operator.execution_timeout
@@ -137,7 +137,13 @@ def make_sender(
 ) -> tuple[RequestSender, Confirmation | None]:
     """Return the sender of requests, and the confirmation that writes their outcomes into the journal.
 
-    :param confirmation: writes the outcomes. Default: the journal's lines.
+    :param parts: the parts that the run and its sink share.
+    :param policy: decides on each response.
+    :param patience: the limits for waits.
+    :param max_in_flight: the most requests at once.
+    :param stops_when_all_rejected: whether the sender stops if Connectif rejects all of the first rows.
+    :param confirmation: Default: it writes the outcomes into the journal's lines.
+    :return: the confirmation is ``None`` without a journal.
     """
     from airflow_provider_connectif.delivery.sender import RequestSender
     from airflow_provider_connectif.journal.confirmation import Confirmation

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 
 class SignalSafeLogger:
-    """Logs for a signal handler, which must not do it itself.
+    """Logs the messages of a signal handler in a thread of its own.
 
-    The interrupted thread may be writing a line and hold a lock of the log: the handler would wait forever.
+    A signal handler must not log: the thread that it interrupts may hold a lock of the log, and the handler would wait
+    for this lock forever.
 
     :param log: receives the messages.
     """
@@ -32,7 +33,7 @@ class SignalSafeLogger:
         self._words.put(words)
 
     def close(self) -> None:
-        """Wait until all messages are logged; no more are accepted. It may be called again."""
+        """Wait until all messages are logged. Later messages are not logged. It may be called again."""
         self._words.put(None)
         self._thread.join()
 

@@ -1,4 +1,4 @@
-"""The operators' switches: checks their values, also after templates are rendered."""
+"""Checks the values of the operators' switches and texts, also after templates are rendered."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_provider_connectif.contacts.rules import InvalidValue, numbers
 from airflow_provider_connectif.reporting.folding import folded
 
 TEMPLATED_SWITCHES = ("check_only", "full_refresh", "guards_off", "ignore_held", "retry_rejected")
-"""Template fields: text is rendered and then read like a boolean field. A new switch is added here."""
+"""The switches that are template fields: rendered text is read like a boolean field. A new switch is added here."""
 
 # Template fields that are text or ``None``.
 _TEMPLATED_TEXTS = (
@@ -29,9 +29,11 @@ _PLAIN_TEXTS = ("journal_table", "journal_schema")
 
 
 def is_on(name: str, value: object) -> bool:
-    """Read a switch after its template was rendered, which gives text or, natively, a type of its own.
+    """Return the value of a switch after its template was rendered.
 
-    :raises RunFailed: the value is neither true nor false by the rule of boolean fields; names the switch.
+    :param name: the switch, for the message.
+    :param value: text; with native rendering, any type.
+    :raises RunFailed: the value is neither true nor false by the rule of boolean fields; the message names the switch.
     """
     try:
         return numbers.boolean(value)
@@ -40,11 +42,13 @@ def is_on(name: str, value: object) -> bool:
 
 
 def check_switches(values: Mapping[str, Any], *, may_be_none: Iterable[str] = ()) -> None:
-    """Refuse switches of a wrong type while the operator is created: any text is true in Python, also ``"no"``.
+    """Refuse switches of a wrong type while the operator is created. In Python any text is true, even ``"no"``.
+
+    A switch must be a bool. A templated switch may also be text, or the output of a task.
 
     :param values: the switches by name.
-    :param may_be_none: those for which ``None`` means a default.
-    :raises ValueError: the value is not a bool, nor, for a templated switch, text or the output of a task.
+    :param may_be_none: the names of the switches that may be ``None``, which means a default.
+    :raises ValueError: a value has a wrong type; the message names the switch.
     """
     for name, value in values.items():
         if type(value) is bool or (value is None and name in may_be_none):
@@ -57,9 +61,10 @@ def check_switches(values: Mapping[str, Any], *, may_be_none: Iterable[str] = ()
 
 
 def check_texts(values: Mapping[str, Any]) -> None:
-    """Refuse values that are neither text nor ``None``; templated arguments may be outputs of tasks.
+    """Refuse values that are neither text nor ``None``. Templated arguments may also be outputs of tasks.
 
-    :raises ValueError: names the argument.
+    :param values: the arguments by name.
+    :raises ValueError: a value has a wrong type, or is empty text; the message names the argument.
     """
     for name, value in values.items():
         is_fine = value is None or isinstance(value, (str, XComArg) if name in _TEMPLATED_TEXTS else str)
@@ -68,18 +73,18 @@ def check_texts(values: Mapping[str, Any]) -> None:
 
 
 def given_texts(operator: object) -> tuple[str, ...]:
-    """Return the templated texts that have a value."""
+    """Return the names of the templated texts that have a value."""
     return tuple(name for name in _TEMPLATED_TEXTS if getattr(operator, name, None) is not None)
 
 
 def check_rendered(operator: object, given: Iterable[str]) -> None:
     """Check templated arguments again after they are rendered.
 
-    A template may render to nothing, and the argument would then fall back to a default that nobody asked for: no
-    journal, no file of rejected rows.
+    A template may render to nothing. Without this check, the argument would then get a default that the author did not
+    want, such as no journal, or no file of refused rows.
 
     :param given: the result of :func:`given_texts` when the operator was created.
-    :raises RunFailed: names the argument.
+    :raises RunFailed: a value is not text; the message names the argument.
     """
     for name in given:
         value = getattr(operator, name)
@@ -98,9 +103,11 @@ def check_rendered(operator: object, given: Iterable[str]) -> None:
 
 @contextmanager
 def final_where_mapped(operator: object) -> Iterator[None]:
-    """Make a wrong argument final for a mapped operator, which is created when its task runs.
+    """Turn the ``ValueError`` of a wrong argument into a final error if the operator is mapped.
 
-    :raises AirflowFailException: instead of ``ValueError``, since another attempt would end the same way.
+    A mapped operator is created when its task runs, and another attempt would end the same way.
+
+    :raises AirflowFailException: the operator is mapped, and the block raised ``ValueError``.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""The operator that keeps contacts equal to a query, including contacts that left it."""
+"""The operator that keeps contacts equal to the result of a query, and follows the contacts that leave the result."""
 
 from __future__ import annotations
 
@@ -41,30 +41,30 @@ if TYPE_CHECKING:
 
 
 class ContactSyncOperator(ContactPatchOperator):
-    """Keeps contacts at Connectif equal to a query: new and changed contacts, and contacts that are no longer in it.
+    """Keeps contacts at Connectif equal to a query's result: new contacts, changed contacts, and contacts that left.
 
     It takes all arguments of :class:`airflow_provider_connectif.operators.contacts.ContactPatchOperator`, and needs
     ``journal_conn_id``. The guards have other defaults: ``max_removed``, ``max_lowered`` and ``max_raised`` are 0.05.
 
-    Contacts that left are followed only where it is certain that they did: the source was read to its end, and every
-    read since they were shown asked the same question (task, host, key, key column, ``sql_conn_id``, ``hook_params``
-    and SQL text, the last two before they are rendered). Otherwise a run only counts them, and says why. See "Rows that
-    left" in the docs.
+    ``on_removed`` is carried out for contacts that left only if it is certain that they did: the source was read to its
+    end, and every read since they were last in the source asked the same question. The question is the task, host, key,
+    key column, ``sql_conn_id``, ``hook_params``, SQL text and ``parameters``; the last three count before they are
+    rendered. Otherwise a run only counts these contacts, and logs why. See "Rows that left" in the docs.
 
-    :param on_removed: what is done about contacts that left: ``None`` (default) counts them, a dict of properties is
-        sent to each, such as ``{"active_customer": False}`` or
-        ``{"_newsletterSubscriptionStatus": "unsubscribed"}``, and ``"delete"`` deletes them, which cannot be undone and
-        needs the scope Contacts: Delete. A consent may only get its lowest value.
-    :param min_rows: as of the guards; 0.5 where ``on_removed`` is given.
-    :param via: which way a plan goes: ``auto`` (default), ``patch`` or ``import``. ``auto`` imports where the plan
-        takes longer than ``import_after`` by PATCH, and sooner and with no more requests by import. The last imports of
-        the sync have shown how fast an import is. See "PATCH or import" in the docs.
-    :param import_after: with ``auto`` a plan that takes no longer by PATCH goes by PATCH. Default 30 minutes.
-    :param poll_interval: between two polls of an import: a timedelta, or seconds. Default 20 seconds.
-    :param timeout: from the first upload to the end of the last import, for each attempt: a timedelta, or seconds.
-        Default 6 hours.
+    :param on_removed: the action for contacts that left. ``None`` (default): they are only counted. A dict of
+        properties is sent to each, such as ``{"active_customer": False}`` or
+        ``{"_newsletterSubscriptionStatus": "unsubscribed"}``; a consent may only get its lowest value. ``"delete"``
+        deletes them; that cannot be undone, and needs the scope Contacts: Delete.
+    :param min_rows: the guard of this name. Default: 0.5 if ``on_removed`` is given; otherwise none.
+    :param via: the way of delivery: ``auto`` (default), ``patch`` or ``import``. With ``auto``, a plan that takes
+        longer than ``import_after`` by PATCH is imported, unless the import may take more requests, or takes as long
+        as PATCH by the speed of the sync's last imports. See "PATCH or import" in the docs.
+    :param import_after: with ``auto``, a plan that takes at most this time by PATCH goes by PATCH. Default 30 minutes.
+    :param poll_interval: time between two polls of an import: a timedelta, or seconds. Default 20 seconds.
+    :param timeout: time limit from the first upload to the end of the last import, for each attempt: a timedelta, or
+        seconds. Default 6 hours.
     :param max_file_bytes: limit for the size of a file; Connectif accepts 50 MB. Default 48 MB.
-    :raises ValueError: when the DAG is parsed: an argument that cannot work.
+    :raises ValueError: an argument is not valid; raised when the DAG is parsed.
     """
 
     def __init__(
@@ -114,9 +114,9 @@ class ContactSyncOperator(ContactPatchOperator):
         )
 
     def make_resource(self) -> ContactResource:
-        """Contacts, as the arguments map them.
+        """Return the resource for contacts, with the mapping from the arguments.
 
-        :raises ValueError: a write mode that no file can keep to, where only an import may be chosen.
+        :raises ValueError: ``via`` is ``import``, and an import cannot carry out a write mode.
         """
         resource = super().make_resource()
         if self.via == "import":
@@ -137,7 +137,7 @@ class ContactSyncOperator(ContactPatchOperator):
         from dataclasses import replace
 
         read = super()._read_settings(context, resource, host)
-        # A mapped task reads a part of the source: the contacts of the others have not left.
+        # Each mapped task reads a part of the source: the contacts in the other parts have not left.
         is_mapped = getattr(context.get("ti"), "map_index", -1) >= 0
         return replace(read, counts_left=not is_mapped, on_removed=self.on_removed)
 
@@ -196,7 +196,7 @@ class ContactSyncOperator(ContactPatchOperator):
 
 
 class _ByImport:
-    """Delivery by import for one run. Nothing of an import is loaded before it may be chosen: most nights need none."""
+    """Delivery by import, which a run may choose. The first call of a method loads the modules of an import."""
 
     def __init__(self, operator: ContactSyncOperator, parts: Parts, start: Start) -> None:
         self._operator = operator
@@ -219,13 +219,13 @@ class _ByImport:
         )
 
     def why_not(self, resource: ContactResource, columns: Sequence[str] | None) -> str:
-        """Describe what the mapping needs that an import cannot do; empty: nothing."""
+        """Return the reason why the mapping cannot be carried out by import; empty: it can be."""
         return self._made.why_not(resource, columns)
 
     def refuse_columns(self, resource: ContactResource, columns: Sequence[str] | None) -> None:
-        """Refuse columns that cannot be a column of a file.
+        """Refuse columns that a file cannot have.
 
-        :raises MappingError: names them.
+        :raises MappingError: there are such columns; the message names them.
         """
         self._made.refuse_columns(resource, columns)
 

@@ -29,49 +29,49 @@ _LEAST_PENDING_LIMIT = 1_000_000
 
 
 class SyncArguments(GuardArguments):
-    """The arguments that all operators share which write rows to Connectif, whatever the resource.
+    """The arguments of all operators that write rows to Connectif, for every resource.
 
-    They also take the guards: :class:`airflow_provider_connectif.operators.guard_arguments.GuardArguments`. The text of
-    a templated switch is read like a boolean field: ``true``, ``yes``, ``1``, ``false``, ``no``, ``0``.
+    The operators also have the guards: :class:`airflow_provider_connectif.operators.guard_arguments.GuardArguments`.
+    The text of a templated switch is read like a boolean field: ``true``, ``yes``, ``1``, ``false``, ``no``, ``0``.
 
     :param rows: an iterable of mappings from column to value, or the output of an upstream task with such rows. It is
         resolved when the task runs and never rendered, so that this operator writes no personal data to Airflow's
         database.
     :param sql: one SELECT, or the name of a ``.sql`` file (templated).
     :param sql_conn_id: the connection that ``sql`` runs on, of any type with a DbApiHook (templated).
-    :param hook_params: parameters of that connection's hook, such as ``{"warehouse": "LOADING"}`` for Snowflake, as in
-        Airflow's SQL operators (templated).
-    :param parameters: parameters of ``sql`` in the form of its driver (templated).
-    :param check_only: read, map and check every row and send none; log and summary then show the plan and its cost
+    :param hook_params: parameters of the hook of ``sql_conn_id``, such as ``{"warehouse": "LOADING"}`` for Snowflake,
+        as in Airflow's SQL operators (templated).
+    :param parameters: parameters of ``sql``, in the form that the database's driver needs (templated).
+    :param check_only: read, map and check every row, and send none. The log and the summary show the plan and its cost
         (templated).
     :param journal_conn_id: a PostgreSQL, MySQL, MariaDB or SQLite connection for the journal, which stores what
         Connectif has acknowledged for each key. With a journal, only changed rows are sent, a killed task continues
         where it stopped, and rejected rows are held until they change. Default: no journal (templated).
-    :param sync_id: names one stream of rows to one account in the journal (templated).
-    :param journal_table: the name of the journal's table, created at first use.
-    :param journal_schema: its schema; by default the connection's own.
-    :param journal_key: ``plain`` (default), or ``sha256``: keys are written as HMAC-SHA256 with the secret
-        ``connectif_journal_secret`` of the journal connection's extra.
+    :param sync_id: the name of this sync in the journal. A sync is one stream of rows to one account (templated).
+    :param journal_table: the name of the journal's table, which is created at first use.
+    :param journal_schema: the schema of the journal's table. Default: the connection's own schema.
+    :param journal_key: the form of contact keys in the journal. ``plain`` (default): as they are. ``sha256``: as
+        HMAC-SHA256 with the secret ``connectif_journal_secret`` in the extra of the journal's connection.
     :param full_refresh: with a journal: send every row, changed or not (templated).
     :param retry_rejected: with a journal: send rows again that were rejected and have not changed (templated).
     :param ignore_held: with a journal: held rows do not count against ``failure_budget`` (templated).
-    :param plan_retention: time after which the journal's database deletes the pending patches of a deferred task that
-        never continued. Default 7 days.
-    :param plan_max_age: the longest time for which a plan is sent, deferrals included; then the task fails for a retry,
-        which reads the source again. Default 12 hours.
+    :param plan_retention: time after which the pending patches of a deferred task are deleted from the journal's
+        database if the task did not continue. Default 7 days.
+    :param plan_max_age: time limit for sending a plan, deferrals included. After that the task fails for a retry, which
+        reads the source again. Default 12 hours.
     :param history_lines: with a journal: the most rows of each outcome, except ``unchanged``, that a run lists in the
-        table ``..._outcomes``; the counts of a run are always exact. Default 100,000.
-    :param history_retention: time after which these lines are deleted. Default 30 days.
-    :param read_timeout: time limit for reading the source; nothing is sent before it is read. Default 6 hours.
-    :param pending_limit: the most bytes that the changes of a run may take before they are sent, in a file without a
-        name in the folder that ``[connectif] work_folder`` names (default: the system's temporary one). Default 10 GB.
+        table ``..._outcomes``. The counts of a run are always exact. Default 100,000.
+    :param history_retention: time after which the lines of this table are deleted. Default 30 days.
+    :param read_timeout: time limit for reading the source. Nothing is sent before the source is read. Default 6 hours.
+    :param pending_limit: the most bytes that the pending changes of a run may take. They are in a file without a name,
+        in the folder of ``[connectif] work_folder`` (default: the system's folder for temporary files). Default 10 GB.
     :param deferrable: wait without a worker where possible; with a journal also for another run of the sync, and for
         open imports of an earlier run. Default: ``operators.default_deferrable`` of Airflow's configuration.
     :param failure_budget: the most refused rows (invalid, rejected or held) with which the task succeeds: a number
-        (int), or a share (float from 0 to 1), which limits both all refused rows among the rows read and new refusals
-        among the rows that needed delivery. Default 0.
+        (int), or a share (float from 0 to 1). A share limits two numbers: all refused rows, among the rows read; and
+        new refusals, among the rows that needed delivery. Default 0.
     :param rejects_path: path of the file for refused rows as JSON Lines, in any form that ``ObjectStoragePath``
-        supports; each attempt writes a new file, and none if no row was refused. The file is personal data (templated).
+        supports. Each attempt writes a new file, and none if no row was refused. The file is personal data (templated).
     :param rejects_retention: with a journal: time after which files that this task has written to its ``rejects_path``
         are removed; ``None`` keeps all. Files that somebody else has written stay. Default 30 days.
     :param connectif_conn_id: the connection of type ``connectif`` (templated).
@@ -97,7 +97,7 @@ class SyncArguments(GuardArguments):
     }
     ui_color = "#e3f0ff"
     operator_extra_links = (ConnectifRunLink(),)
-    _question: Mapping[str, str] = MappingProxyType({})  # until it is rendered
+    _question: Mapping[str, str] = MappingProxyType({})  # set when the arguments are rendered
 
     def __init__(
         self,
@@ -208,36 +208,36 @@ class SyncArguments(GuardArguments):
         self.rejects_retention = rejects_retention
         self.connectif_conn_id = connectif_conn_id
         self._given_texts = switches.given_texts(self)
-        # Built here only to fail while the DAG is parsed; templated arguments are not rendered yet.
+        # Made here only to find wrong arguments while the DAG is parsed. Templated arguments are not rendered yet.
         with switches.final_where_mapped(self):
             self.make_resource().check()
             FailureBudget(failure_budget)
             self._check_guards(has_journal=journal_conn_id is not None)
             self._journal()
         if not getattr(self, "_BaseOperator__from_mapped", False):
-            # Airflow sets the upstream tasks only for templated arguments.
+            # Airflow finds upstream tasks only in templated arguments, and ``rows`` is not templated.
             XComArg.apply_upstream_relationship(self, rows)
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
-        """Return the operator to be mapped, as Airflow's ``partial``; its tasks also wait for those that make rows."""
+        """Return the operator for mapping, like Airflow's ``partial``. Its tasks also wait for those in ``rows``."""
         made = super().partial(**kwargs)
         return PartialWithRows(made) if has_xcom_arg(kwargs.get("rows")) else made
 
     @abstractmethod
     def make_resource(self) -> Resource:
-        """Return the resource that the rows are written as; called when the DAG is parsed and when the task runs.
+        """Return the resource that the rows are written as. It is called when the DAG is parsed and when the task runs.
 
         :raises ValueError: an argument is not valid.
         """
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
-        """Render the arguments; what they were before is kept of the source's, since it is the same in two runs."""
+        """Render the arguments. First, keep the digests of the source's arguments: unrendered, they never change."""
         self._question = digests_of_question(self)
         super().render_template_fields(context, jinja_env)
 
     def _key_kind(self) -> str:
-        """The kind of key, if the resource has several."""
+        """Return the kind of key; empty: the resource has only one."""
         return ""
 
     def _read_settings(self, context: Any, resource: Resource, host: str) -> ReadSettings:
@@ -246,7 +246,7 @@ class SyncArguments(GuardArguments):
         from airflow_provider_connectif.runs.departures import ReadSettings
 
         dag = context.get("dag")
-        # The tasks that one is mapped to read a part of the source each.
+        # Each mapped task reads a part of the source.
         mapped = "[]" if getattr(context.get("ti"), "map_index", -1) >= 0 else ""
         identity = identity_of(
             task=f"{'' if dag is None else dag.dag_id}.{self.task_id}{mapped}",
@@ -254,13 +254,13 @@ class SyncArguments(GuardArguments):
             key=self._key_kind(),
             key_column=resource.key_column,
             sql_conn_id=self.sql_conn_id,
-            # The text of a file is known only now.
+            # If ``sql`` was the name of a file, its text is known only now.
             **{**digests_of_question(self), **self._question},
         )
         return ReadSettings(identity, counts_left=self.max_removed is not None and not mapped)
 
     def _asks_for_definitions(self) -> bool:
-        """Whether to read the account's definitions, if the resource needs them."""
+        """Return whether to read the account's definitions if the resource needs them."""
         return True
 
     def _journal(self) -> JournalConnection:

@@ -1,4 +1,4 @@
-"""The state of a task in Airflow: its attempts, and from Airflow 3.3 on, the task state store."""
+"""The state of a task in Airflow: the numbers of its attempts and, from Airflow 3.3 on, its task state store."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ _LOG = logging.getLogger(__name__)
 
 
 def attempt_numbers(context: Mapping[str, Any], *, comes_back: bool = False) -> AttemptNumbers:
-    """Return Airflow's numbers of the attempt, for the journal's record.
+    """Return the numbers of the attempt and of the possible attempts, for the journal's record.
 
+    :param context: the task's context.
     :param comes_back: whether the process continues after a deferral.
     """
     from airflow_provider_connectif.journal.attempts import AttemptNumbers  # loads SQLAlchemy
@@ -32,11 +33,11 @@ PROGRESS_KEY = "connectif_progress"
 
 
 class ProgressStore:
-    """Stores the progress of a run in Airflow's task state store, where the UI and the REST API show it while it runs.
+    """Stores the progress of a run in Airflow's task state store. The UI and the REST API show it while the run lasts.
 
-    Airflow has such a store from 3.3 on; in earlier versions nothing is stored.
+    Airflow has such a store from 3.3 on. In earlier versions nothing is stored.
 
-    :param context: of the task.
+    :param context: the task's context.
     """
 
     def __init__(self, context: Mapping[str, Any]) -> None:
@@ -44,11 +45,11 @@ class ProgressStore:
 
     @property
     def exists(self) -> bool:
-        """Whether this Airflow has a store, and the store has not failed."""
+        """Whether this version of Airflow has a store, and the store has not failed."""
         return self._store is not None
 
     def write(self, progress: Mapping[str, Any]) -> None:
-        """Replace the stored progress; a store that fails is not used again, since the run matters more.
+        """Replace the stored progress. If the store fails, it is not used again, and the run continues.
 
         :param progress: JSON-ready, without personal data.
         """
@@ -61,7 +62,7 @@ class ProgressStore:
             self._or_give_up(lambda store: store.delete(PROGRESS_KEY))
 
     def _or_give_up(self, use: Callable[[Any], object]) -> None:
-        from airflow.sdk.exceptions import AirflowRuntimeError  # Airflow 3 only, as the store
+        from airflow.sdk.exceptions import AirflowRuntimeError  # exists only in Airflow 3, like the store
 
         try:
             use(self._store)
@@ -75,11 +76,11 @@ def _whole(number: Any) -> int | None:
 
 
 def try_number_of(context: Mapping[str, Any]) -> int | None:
-    """Return the number of the attempt, from 1, as Airflow counts them; ``None`` if it is not known."""
+    """Return Airflow's number of the attempt, from 1; ``None``: it is not known."""
     return _whole(getattr(context.get("ti"), "try_number", None))
 
 
 def has_run_before(context: Mapping[str, Any]) -> bool:
-    """Whether the task has run before in its DAG run, also before it was cleared."""
+    """Whether this is not the first attempt of the task in its DAG run. Attempts before the task was cleared count."""
     try_number = try_number_of(context)
     return try_number is not None and try_number > 1

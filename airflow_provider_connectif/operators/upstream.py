@@ -22,22 +22,22 @@ def resolved(rows: Any, context: Any) -> Any:
 
 
 class PartialWithRows:
-    """An operator's ``partial`` whose rows come from upstream tasks: the mapped tasks wait for these.
+    """An operator's ``partial`` with rows from upstream tasks. It lets the mapped tasks wait for these upstream tasks.
 
-    Airflow sets the upstream tasks only for templated arguments.
+    Airflow finds upstream tasks only in templated arguments, and ``rows`` is not templated.
 
-    :param partial: from the operator's class.
+    :param partial: the result of the operator's ``partial``.
     """
 
     def __init__(self, partial: Any) -> None:
         self._partial = partial
 
     def expand(self, **mapped_kwargs: Any) -> Any:
-        """Return the mapped operator, as Airflow's ``expand``."""
+        """Return the mapped operator, like Airflow's ``expand``."""
         return self._waiting(self._partial.expand(**mapped_kwargs))
 
     def expand_kwargs(self, kwargs: Any, **options: Any) -> Any:
-        """Return the mapped operator, as Airflow's ``expand_kwargs``."""
+        """Return the mapped operator, like Airflow's ``expand_kwargs``."""
         return self._waiting(self._partial.expand_kwargs(kwargs, **options))
 
     def __getattr__(self, name: str) -> Any:

@@ -37,7 +37,7 @@ def test_airflow_brings_the_spellings_of_a_uri_to_one_form(uri: str) -> None:
 def test_a_malformed_uri_is_refused(uri: str) -> None:
     from urllib.parse import urlsplit
 
-    with pytest.raises(ValueError, match="connectif://<connection id>/contacts"):
+    with pytest.raises(ValueError, match="connectif://<connection id>/<name>"):
         sanitize_uri(urlsplit(uri))
 
 
