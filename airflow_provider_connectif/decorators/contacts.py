@@ -27,13 +27,14 @@ class ContactPatchDecoratedOperator(DecoratedOperator, ContactPatchOperator):
     """Delivers the rows that a function returns or yields, in the same process.
 
     No row passes through XCom, and only a few thousand rows of a generator are in memory at a time. The function is
-    called when the first row is needed, and read to its end before the first request; when a deferred task continues
-    with its plan, it is not called again. If it raises an error, nothing is sent, the task fails, and a retry calls it
-    again.
+    called when the first row is needed, and all its rows are read before the first request. When a deferred task
+    continues with its plan, the function is not called again. If the function raises an error, nothing is sent, the
+    task fails, and a retry calls the function again.
 
-    :param python_callable: returns an iterable of mappings from column to value, or is a generator of them.
-    :param op_args: positional arguments for it (templated).
-    :param op_kwargs: keyword arguments for it (templated); the task's context is passed as in ``@task``.
+    :param python_callable: a function that returns an iterable of mappings from column to value, or a generator of such
+        mappings.
+    :param op_args: positional arguments for the function (templated).
+    :param op_kwargs: keyword arguments for the function (templated); the task's context is passed as in ``@task``.
     :param kwargs: as in :class:`airflow_provider_connectif.operators.contacts.ContactPatchOperator`, except ``rows``
         and ``sql``.
     """
@@ -61,11 +62,11 @@ class ContactPatchDecoratedOperator(DecoratedOperator, ContactPatchOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Deliver the rows; see :meth:`airflow_provider_connectif.operators.base.SyncOperator.execute`."""
-        # Airflow's own decorated operator would push the summary itself, which on 3.0 an operator cannot.
+        # ``DecoratedOperator.execute`` would push the summary itself; on Airflow 3.0 an operator cannot do that.
         return ContactPatchOperator.execute(self, context)
 
     def dry_run(self) -> None:
-        """Refuse a dry run, since the function is not called outside a run."""
+        """Log that there is no dry run: the function is called only in a run."""
         self.log.warning(wording.NO_DRY_RUN_OF_FUNCTION)
 
     def _open_source(self, context: Any) -> RowsSource | SqlSource:
@@ -80,10 +81,10 @@ class ContactPatchDecoratedOperator(DecoratedOperator, ContactPatchOperator):
         return super()._open_source(context)
 
     def _called(self, kwargs: Mapping[str, Any]) -> Any:
-        """Return the function's result; an error whose message may quote a value is raised without the message."""
+        """Return the function's result. If an error of the function may quote a value, raise it without its message."""
         try:
             return self.python_callable(*self.op_args, **kwargs)
-        except Exception as error:  # errors that quote no value are raised again
+        except Exception as error:  # an error that quotes no value is raised unchanged
             fault = function_error(error)
             if fault is None:
                 raise
@@ -94,12 +95,13 @@ class ContactPatchDecoratedOperator(DecoratedOperator, ContactPatchOperator):
 
 
 def connectif_patch_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> TaskDecorator:
-    """Turn a function that returns or yields rows into a task; the implementation of ``@task.connectif_patch``.
+    """Turn a function that returns or yields rows into a task. It implements ``@task.connectif_patch``.
 
     :param python_callable: the function.
-    :param kwargs: of :class:`ContactPatchDecoratedOperator`.
+    :param kwargs: arguments for :class:`ContactPatchDecoratedOperator`.
     """
-    # Never inferred from the function's annotation: the function returns rows, but the task returns its summary.
+    # ``multiple_outputs`` is not inferred from the function's annotation: that describes rows, and the task returns its
+    # summary.
     return task_decorator_factory(
         python_callable=python_callable,
         multiple_outputs=kwargs.pop("multiple_outputs", False),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LONGEST_S = 30 * 86_400.0  # no thread and no socket waits for any number of seconds
+_LONGEST_S = 30 * 86_400.0  # much larger numbers of seconds are an error in threads and sockets
 
 # The form offers "generic" if the provider is not installed on the webserver.
 _CONNECTION_TYPES = (connection_form.CONNECTION_TYPE, "generic", "", None)
@@ -35,13 +35,14 @@ _CONNECTION_TYPES = (connection_form.CONNECTION_TYPE, "generic", "", None)
 class ConnectifHook(BaseHook):
     """Makes a client from a connection of type ``connectif``.
 
-    The API key ``keyId:keySecret`` is the connection's password; or the id is the login and the secret is the password.
-    The host defaults to ``https://api.connectif.cloud``; plain http is allowed for this machine only. Extras, all
-    optional: ``timeout`` (seconds, 30), ``connect_timeout`` (seconds, 5), ``requests_per_minute`` (a cap below the
-    account's own), ``retries`` (attempts for one contact, 5), ``longest_wait`` (the longest pause in seconds that a
-    task waits out when Connectif asks for one, 120), ``verify`` (``true``, ``false`` or the path of a CA bundle).
+    The API key ``keyId:keySecret`` is the connection's password. Or the key's id is the login, and its secret is the
+    password. The default host is ``https://api.connectif.cloud``; plain http is allowed only for this machine. These
+    extras are optional: ``timeout`` (seconds; default 30), ``connect_timeout`` (seconds; default 5),
+    ``requests_per_minute`` (a cap below the account's own), ``retries`` (attempts for one contact; default 5),
+    ``longest_wait`` (seconds; if Connectif asks for a pause, a task waits at most this long; default 120), ``verify``
+    (``true``, ``false`` or the path of a CA bundle).
 
-    :param connectif_conn_id: the connection's id. It is read when it is needed, never in ``__init__``.
+    :param connectif_conn_id: the connection's id. The connection is read when it is needed, never in ``__init__``.
     """
 
     conn_name_attr = "connectif_conn_id"
@@ -55,7 +56,7 @@ class ConnectifHook(BaseHook):
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """The form's extra fields for Airflow 2.11 to 3.1; later versions read the provider info."""
+        """Return the form's extra fields for Airflow 2.11 to 3.1. Later versions read the provider info."""
         from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
         from flask_babel import lazy_gettext
         from wtforms import IntegerField, StringField
@@ -75,14 +76,15 @@ class ConnectifHook(BaseHook):
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """The form's labels and placeholders for Airflow 2.11 to 3.1."""
+        """Return the form's labels and placeholders for Airflow 2.11 to 3.1. Later versions read the provider info."""
         return connection_form.hook_field_behaviour()
 
     def get_conn(self, *, connections: int = 8) -> ConnectifClient:
         """Return a client for the connection; nothing is sent yet.
 
-        :param connections: connections to keep open: the number of threads that use the client at once.
-        :raises ConnectifConfigError: type, key, host or an extra is not valid; the text never quotes the key.
+        :param connections: the number of network connections to keep open: one for each thread that uses the client.
+        :raises ConnectifConfigError: the connection's type, key, host or an extra is not valid; the message never
+            quotes the key.
         """
         # The HTTP library is loaded when a client is made, not when a DAG that imports an operator is parsed.
         from airflow_provider_connectif.api import client
@@ -136,12 +138,12 @@ class ConnectifHook(BaseHook):
                 "(to deliver contacts it needs Contacts: Write), or the account is blocked"
             )
         except ConnectifError as error:
-            return False, f"No success: {error}"
+            return False, f"The test failed: {error}"
         return True, "Connectif accepted the API key"
 
 
 def _extra(connection: Connection) -> Mapping[str, Any]:
-    # Airflow's own reading returns an empty dictionary for what it cannot parse: a cap would be lost without a word.
+    # ``extra_dejson`` is empty for text that it cannot parse. A cap of requests would then be ignored silently.
     try:
         parsed = json.loads(connection.extra or "{}")
     except (ValueError, RecursionError):
@@ -150,12 +152,16 @@ def _extra(connection: Connection) -> Mapping[str, Any]:
         return {}
     if not isinstance(parsed, Mapping):
         raise ConnectifConfigError("the connection's extra must be a JSON object")
-    extra: Mapping[str, Any] = connection.extra_dejson  # which also masks secrets in it
+    extra: Mapping[str, Any] = connection.extra_dejson  # reading it also masks its secrets in the log
     return extra
 
 
 def _extra_value(extra: Mapping[str, Any], name: str, convert: Callable[[Any], T | None], rule: str) -> T | None:
-    """Return one extra; the form saves empty fields as null or as empty text."""
+    """Return one extra, converted; ``None``: it is not set. The form saves an empty field as null or as empty text.
+
+    :param convert: raises an error, or returns ``None``, if the value is not valid.
+    :param rule: describes valid values, for the message.
+    """
     value = extra.get(name)
     if value is None or value == "":
         return None

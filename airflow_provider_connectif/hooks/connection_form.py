@@ -1,7 +1,7 @@
-"""The connection's fields, in one table.
+"""The fields of the connection's form in Airflow's UI, in one table.
 
-Airflow 3.2 and later read the form from the provider info, 2.11 to 3.1 from methods of the hook; both use this table.
-It imports only the standard library: Airflow loads it at every start.
+Airflow 3.2 and later read the form from the provider info; 2.11 to 3.1 read it from methods of the hook. Both use this
+table. The module imports only the standard library, because Airflow loads it at every start.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ EXTRA_FIELDS = (
     ExtraField(
         "longest_wait",
         "Longest wait (seconds)",
-        "The longest pause that a task waits out when Connectif asks for one; with a longer one it fails for a retry. "
-        "120 if empty.",
+        "If Connectif asks for a pause, a task waits at most this long. If the pause is longer, the task is deferred if "
+        "possible, or fails for a retry. 120 if empty.",
         "number",
         minimum=0.1,
     ),
@@ -88,21 +88,21 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
         "port": "empty; the Test button needs a number, such as 443",
     },
 }
-"""In the spelling of the provider info; the hook's method uses keys with underscores."""
+"""The form's labels and placeholders. The keys are those of the provider info; the hook's method needs underscores."""
 
 
 def conn_fields() -> dict[str, Any]:
-    """Return the extra fields in the form of the provider info (Airflow 3.2 and later)."""
+    """Return the extra fields as the provider info describes them (Airflow 3.2 and later)."""
     return {field.name: _conn_field(field) for field in EXTRA_FIELDS}
 
 
 def hook_field_behaviour() -> dict[str, Any]:
-    """Return the form's behaviour in the form of the hook's method (Airflow 2.11 to 3.1)."""
+    """Return the form's labels and placeholders as the hook's method returns them (Airflow 2.11 to 3.1)."""
     return {key.replace("-", "_"): value for key, value in UI_FIELD_BEHAVIOUR.items()}
 
 
 def _conn_field(field: ExtraField) -> dict[str, Any]:
-    # No defaults: the form would save them into each connection, so that a later default would not apply.
+    # The fields have no defaults: the form would save them into each connection, and a later default would not apply.
     schema: dict[str, Any] = {"type": [field.type, "null"]}
     if field.minimum is not None:
         schema["minimum"] = field.minimum

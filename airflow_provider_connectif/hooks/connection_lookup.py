@@ -1,4 +1,4 @@
-"""Errors for connections that an argument names but Airflow does not know or cannot use."""
+"""Errors for arguments that name a connection which Airflow does not know or cannot use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoun
 from airflow_provider_connectif.api.errors import ConnectifConfigError, RunFailed
 
 _UNKNOWN_TYPE = "Unknown hook type"
-_MALFORMED = "Invalid connection string"  # Airflow quotes it, with its password
+_MALFORMED = "Invalid connection string"  # the rest of Airflow's message quotes the URI, with its password
 
 
 class NoSuchConnectionError(RunFailed, ValueError):
@@ -21,10 +21,10 @@ class NoSuchConnectionError(RunFailed, ValueError):
 
 @contextmanager
 def connection_named_by(argument: str, conn_id: str | None) -> Iterator[None]:
-    """Name the argument in the error if the connection that is looked up within cannot be used.
+    """Look up a connection in the block. If that fails, the error names the argument.
 
-    :param argument: of the operator, such as ``sql_conn_id``.
-    :param conn_id: its value.
+    :param argument: an argument of the operator or an option of the command, such as ``sql_conn_id``.
+    :param conn_id: the argument's value.
     :raises NoSuchConnectionError: Airflow does not know the connection, cannot read it, or does not have the package
         for its type. Airflow's message is not shown: for a malformed URI it quotes the password.
     """

@@ -1,1 +1,1 @@
-"""The look of the pages in Airflow, of the sandbox and of the demo. Imports nothing else of the package."""
+"""The look of the pages in Airflow, of the sandbox and of the demo. It imports no other module of the package."""

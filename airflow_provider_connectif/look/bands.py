@@ -1,4 +1,4 @@
-"""The picture of a run as inline SVG: where its rows, or its requests, went. Colours come from the style sheet."""
+"""A picture of rows or requests by outcome, as inline SVG. Its colours come from the style sheet."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _FROM_X, _GROUP_X, _TO_X, _BAR = 4, 92, 196, 10
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some of the rows or requests.
+    """The rows or requests with one outcome.
 
-    ``group``: a key of :data:`GROUPS`, which gives the colour. ``words``: their outcome. ``count``: how many, at least
-    1.
+    ``group``: a key of :data:`GROUPS`, which gives the colour. ``words``: the outcome. ``count``: their number, at
+    least 1.
     """
 
     group: str
@@ -33,9 +33,10 @@ class Part:
 
 
 def way_of_rows(rows_read: int, counts: Mapping[str, int]) -> str:
-    """The way of a run's rows from read to their outcomes.
+    """Return the picture of a run's rows by outcome.
 
-    :param counts: of the summary, by name; only those of :data:`GROUPS` are shown.
+    :param rows_read: the number of all rows.
+    :param counts: the counts of the summary by name. Only the outcomes in :data:`GROUPS` are shown.
     """
     parts = [
         Part(group, name.replace("_", " "), counts[name])
@@ -47,10 +48,12 @@ def way_of_rows(rows_read: int, counts: Mapping[str, int]) -> str:
 
 
 def draw(head: str, parts: Sequence[Part]) -> str:
-    """Bands from one bar over the groups to the parts; their height is their number.
+    """Return a picture: bands lead from one bar to a bar for each group, and from there to a bar for each part.
 
-    :param head: words above the first bar.
-    :param parts: at least one; those of a group next to each other, in the order of :data:`GROUPS`.
+    The height of a bar shows the number of rows or requests.
+
+    :param head: the words above the first bar.
+    :param parts: at least one part, sorted by group in the order of :data:`GROUPS`.
     """
     total = sum(part.count for part in parts)
     slots = [max(_LEAST, _HEIGHT * part.count / total) for part in parts]

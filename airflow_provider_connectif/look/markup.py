@@ -19,7 +19,7 @@ def shown(text: object) -> str:
 
 
 def plain(text: object) -> str:
-    """Return the same without an element, for attributes and for titles in pictures."""
+    """Return text as :func:`shown` does, but without ``<bdi>``, for attributes and for titles in pictures."""
     whole = str(text)
     cut = whole if len(whole) <= LONGEST_TEXT else whole[: LONGEST_TEXT - 1] + "…"
     return escape("".join(_printable(letter) for letter in cut), quote=True)
@@ -37,7 +37,7 @@ def number(value: int) -> str:
 
 
 def moment(at: datetime | None) -> str:
-    """Format a moment as a ``<time>`` element, in UTC."""
+    """Format a moment as a ``<time>`` element in UTC; ``None`` as a dash."""
     if at is None:
         return "–"
     utc = at.astimezone(UTC)
@@ -45,7 +45,7 @@ def moment(at: datetime | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Format seconds in the two largest units."""
+    """Format seconds in at most two units, such as ``2 h 5 min``, ``5 min 3 s`` or ``3 s``."""
     whole = max(0, round(seconds))
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
     if hours:
@@ -54,8 +54,10 @@ def duration(seconds: float) -> str:
 
 
 def masked(key: str) -> str:
-    """Return a contact key with only its first letter and the end of its domain; an external id with at most two
-    characters, and at most a third of them.
+    """Return a contact key with most of it hidden.
+
+    Of an e-mail, the first letter and the last part of the domain are shown. Of an external id, the first two
+    characters are shown, but at most a third of it.
     """
     name, at, domain = key.rpartition("@")
     if not at:

@@ -1,4 +1,4 @@
-"""The page's style sheet and its only script, which uses the colour scheme of Airflow's UI."""
+"""The pages' style sheet, and their only script. The script applies the colour scheme of Airflow's UI."""
 
 STYLE = """
 :root{color-scheme:light;--bg:#fff;--text:#1c2430;--quiet:#5b6675;--line:#d9dee6;--panel:#f5f7fa;--link:#0b5cad;

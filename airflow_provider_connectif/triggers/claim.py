@@ -1,4 +1,4 @@
-"""Waits without a worker until the task checks again whether another run holds its sync."""
+"""Waits without a worker until it is time to check again whether another run holds the sync."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from airflow_provider_connectif.triggers.event_loop import sleep_until
 
 
 class ClaimTrigger(BaseTrigger):
-    """Fires at a point in time. It makes no query: the claims are in the journal's database.
+    """Fires at a point in time. Then the task itself checks whether another run still holds the sync.
 
-    The triggerer may have neither access to that database nor its driver, and a query could block other triggers. So
-    the task itself checks again.
+    The trigger does not check: the triggerer may have neither access to the journal's database nor its driver, and a
+    query could block other triggers.
 
-    :param until: seconds since the epoch.
-    :param start: the start of the process that checks again; no personal data.
+    :param until: the point in time, in seconds since the epoch.
+    :param start: the start of the task's next process, which checks; it has no personal data.
     """
 
     def __init__(self, until: float, start: Mapping[str, Any]) -> None:

@@ -25,17 +25,19 @@ _LONGEST_QUOTA_SLEEP_S = 1.0
 
 
 class ImportTrigger(BaseTrigger):
-    """Fires when all imports have finished, when the deadline has passed, or when the API key is refused.
+    """Fires when all imports have finished, when the deadline has passed, or when polling again makes no sense.
 
-    The task then polls each import again and reports its result. The API key is read from the connection and stored
-    nowhere. The client is the same as on workers; it occupies a thread only during a request.
+    The last case is, for example, an API key that Connectif refuses. The task then polls each import again and reports
+    its result. The API key is read from the connection and stored nowhere. The client is the same as on workers. It
+    occupies a thread only during a request.
 
-    :param connectif_conn_id: the connection.
-    :param import_ids: the imports.
+    :param connectif_conn_id: the id of the connection to Connectif.
+    :param import_ids: the ids of the imports.
     :param poll_interval_s: seconds between two polls of one import.
-    :param deadline: seconds since the epoch.
-    :param carried: state for the task, if it is stored nowhere else; no personal data.
-    :param polls_left: polls that may still be sent; they get rarer. ``None``: as many as needed.
+    :param deadline: in seconds since the epoch.
+    :param carried: state for the task that is stored nowhere else, without personal data; ``None``: there is none.
+    :param polls_left: the most polls that may still be sent. With a limit, the time between two polls grows, so that
+        the polls last. ``None``: no limit.
     """
 
     def __init__(
@@ -71,8 +73,9 @@ class ImportTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll the imports in turn, then yield one event.
 
-        Its payload: ``statuses`` (by import id, as far as seen), ``why`` (``finished``, ``deadline`` or ``refused``),
-        ``requests``, ``rate_limited``, ``carried``.
+        Its payload: ``statuses``, the last status of each import that a response has shown, by import id; ``why``:
+        ``finished``, ``deadline``, or ``refused`` if polling again makes no sense; ``requests`` and ``rate_limited``,
+        the numbers of requests and of 429s; ``carried``, unchanged.
         """
         # The HTTP library is loaded when a trigger runs, not when a deferring process creates one.
         from asgiref.sync import sync_to_async
@@ -84,9 +87,9 @@ class ImportTrigger(BaseTrigger):
         why: Why = "refused"
         requests = rate_limited = 0
         try:
-            # Looking up a connection and masking its key call the supervisor, and block. ``aget_connection`` exists
-            # from Airflow 3.1 on, and masks without blocking from 3.3.2 on; in the thread of ``sync_to_async`` both
-            # work on every version, in a plain thread not on 3.0 and 3.1.
+            # Looking up a connection and masking its key are blocking calls of the supervisor. ``aget_connection``
+            # exists from Airflow 3.1 on, but its masking blocks before 3.3.2. In the thread of ``sync_to_async`` both
+            # calls work on every version; in a plain thread they do not work on 3.0 and 3.1.
             client = await sync_to_async(ConnectifHook(self.connectif_conn_id).get_conn)(connections=1)
             try:
                 why = await self._wait(client, statuses)
@@ -94,7 +97,7 @@ class ImportTrigger(BaseTrigger):
                 client.abort()  # a request may still be running after the deadline or a cancellation
             requests, rate_limited = client.quota.requests, client.quota.rate_limited
         except ConnectifConfigError as error:
-            # The triggerer's machine may have other settings than the worker's.
+            # Only a warning: the worker may have other settings than the triggerer, and the task polls on the worker.
             FoldedLog(self.log).warning(wording.TRIGGER_GAVE_UP, error)
         yield TriggerEvent(
             {
@@ -161,8 +164,8 @@ class ImportTrigger(BaseTrigger):
         return FATES.get(status, Fate.WAIT)
 
     async def _get_import(self, client: ConnectifClient, import_id: str) -> Import:
-        # The rate limit is waited out here, not in a thread. Nobody else uses this client's quota, so the thread need
-        # not wait.
+        # The wait for the rate limit is here, so that it occupies no thread. Only this trigger uses the client's quota,
+        # so the request in the thread does not wait again.
         while (delay := client.quota.delay_s()) > 0:
             await asyncio.sleep(min(delay, _LONGEST_QUOTA_SLEEP_S))
         return await in_thread(partial(client.get_import, import_id))

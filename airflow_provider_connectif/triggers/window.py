@@ -11,9 +11,9 @@ from airflow_provider_connectif.triggers.event_loop import sleep_until
 
 
 class WindowTrigger(BaseTrigger):
-    """Fires at a point in time. It makes no request: the end of the window is known from the server's headers.
+    """Fires at a point in time. It makes no request: the task knows the end of the window from the server's headers.
 
-    :param until: seconds since the epoch.
+    :param until: the point in time, in seconds since the epoch.
     """
 
     def __init__(self, until: float) -> None:

@@ -15,10 +15,10 @@ from fastapi import Depends, HTTPException, Query, Request
 from sqlalchemy import select
 
 User = Annotated[Any, Depends(get_user)]
-"""The user of a request, by cookie or bearer token; without one the request ends with 401."""
+"""The user of a request, from its cookie or bearer token. Without a user the request ends with 401."""
 
 NamedDag = Annotated[str, Query(pattern=r"^[^\x00]+$", max_length=250)]
-"""The id of a DAG in the query. Without one Airflow would check whether the user may read any DAG."""
+"""The id of a DAG in the query. Without an id Airflow would only check whether the user may read any DAG."""
 
 _AT_ONCE = 500
 _ANY_DAG = "~"
@@ -30,14 +30,14 @@ requires_some_dag = requires_access_dag("GET")
 def requires_task_instances(request: Request, user: User, dag_id: NamedDag) -> None:
     """Check that the user may read the task instances of the DAG in the parameter ``dag_id``.
 
-    :raises HTTPException: 403.
+    :raises HTTPException: 403: the user may not.
     """
     if not may_read_task_instances(request, user, dag_id):
         raise HTTPException(403, "Forbidden")
 
 
 def may_read_task_instances(request: Request, user: Any, dag_id: str) -> bool:
-    """Whether a user may read the task instances of a DAG, which may be deleted."""
+    """Whether a user may read the task instances of a DAG. The DAG may have been deleted from Airflow."""
     if dag_id in ("", _ANY_DAG) or (_has_teams() and not _known_to_airflow([dag_id])):
         return False
     try:
@@ -48,10 +48,10 @@ def may_read_task_instances(request: Request, user: Any, dag_id: str) -> bool:
 
 
 def readable_dags(user: Any, dag_ids: Collection[str]) -> set[str]:
-    """Return those of some DAGs that a user may read.
+    """Return the DAGs among ``dag_ids`` that a user may read.
 
-    The auth manager lists only DAGs that Airflow knows. It is asked about each of the others, which were deleted, so
-    that their syncs do not vanish from the page.
+    The auth manager lists only DAGs that Airflow knows; the others were deleted. It is asked about each deleted DAG, so
+    that the syncs of these DAGs stay on the page.
     """
     manager = get_auth_manager()
     listed = set(manager.get_authorized_dag_ids(user=user, method="GET"))
@@ -65,7 +65,7 @@ def readable_dags(user: Any, dag_ids: Collection[str]) -> set[str]:
 
 
 def _has_teams() -> bool:
-    """Whether users belong to teams: the team of a deleted DAG is not known, so nobody may see it."""
+    """Whether users belong to teams. Then nobody may see a deleted DAG, because its team is not known."""
     return bool(conf.getboolean("core", "multi_team", fallback=False))
 
 

@@ -1,4 +1,4 @@
-"""The page's routes. All of them only read, and check with Airflow's auth manager first."""
+"""The page's routes. Each route first asks Airflow's auth manager whether the user may see it. All routes only read."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
 }
 _LARGEST_BODY = 8_192
-# PostgreSQL's texts have no NUL.
+# A text in PostgreSQL cannot have a NUL character.
 _Text = Annotated[str, Query(pattern=r"^[^\x00]*$")]
-_LONGEST_INDEX = 9  # of a mapped task: more digits are of no database
-_LARGEST_ID = 2**53  # of a record; larger numbers of a typed address are of no database
+_LONGEST_INDEX = 9  # digits of a map index; no database has a longer one, but a typed address may
+_LARGEST_ID = 2**53  # of a record; no database has a larger one, but a typed address may
 _NO_HISTORY = "its tables are not there yet, or of an earlier version; the sync's next run creates them"
 
 
 def make_app() -> FastAPI:
-    """Return the ASGI application that is mounted into Airflow's server."""
+    """Return the page as an ASGI application, which Airflow mounts into its server."""
     app = FastAPI(title="Connectif", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.places = Places()
 
@@ -141,7 +141,7 @@ def _run_of(
 ) -> RunRecord | None:
     record = overview.run_of(connection, tables, dag_id, run_id, task_id, map_index)
     if record is None and " " in run_id:
-        # Airflow 3.1 does not encode the run id in a tab's address, so that its "+" arrives as a space.
+        # Airflow 3.1 does not encode the run id in a tab's address, so a "+" in the id arrives as a space.
         record = overview.run_of(connection, tables, dag_id, run_id.replace(" ", "+"), task_id, map_index)
     return record if record is not None and record.dag_id == dag_id else None
 

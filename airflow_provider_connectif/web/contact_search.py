@@ -1,4 +1,4 @@
-"""Finds a contact of a sync in the listed journals, for a user who may read the DAGs that have written it."""
+"""Finds a contact of a sync in the listed journals, for a user who may read all DAGs that have written the contact."""
 
 from __future__ import annotations
 
@@ -23,14 +23,18 @@ _OTHER_DAG = "a run of a DAG that you may not see"
 
 
 class FoundContact(NamedTuple):
-    """A contact as the command ``explain`` prints it, and its key in its line; ``None``: it has no line."""
+    """A contact that was found.
+
+    ``explanation``: what the command ``explain`` prints of the contact. ``written_key``: the contact's key as the
+    journal stores it; ``None``: the journal has no line of the contact.
+    """
 
     explanation: Explanation
     written_key: str | None
 
 
 class ContactSearch:
-    """Searches the journals in their order.
+    """Searches the journals, in the order of ``[connectif] journals``.
 
     :param places: opens the journals.
     :param may_read: whether the user may read the task instances of a DAG.
@@ -44,13 +48,13 @@ class ContactSearch:
         self.dag_id = dag_id
         self.sync_id = sync_id
         self.faults: list[str] = []
-        """Of the journals that could not be read."""
+        """Messages about journals that could not be read; empty if another journal knows the contact."""
 
     def find(self, key: str) -> FoundContact | None:
-        """Return the contact: of the first journal that knows it, or else of one that only knows the sync.
+        """Return the contact from the first journal that knows it, or otherwise from one that only knows the sync.
 
-        :param key: as it was typed: an e-mail, an external id, or a key as it stands in the journal.
-        :return: ``None`` if no readable journal has runs of the sync by the DAG.
+        :param key: as the user typed it: an e-mail, an external id, or a key as the journal stores it.
+        :return: ``None``: no readable journal has runs of the sync by the DAG.
         :raises HTTPException: 403: the user may not read a DAG that has run the sync or written the contact's line.
         """
         found: FoundContact | None = None
@@ -71,10 +75,10 @@ class ContactSearch:
             of_sync = overview.dags_of_syncs(connection, tables).get(self.sync_id, set())
         if self.dag_id not in of_sync:
             return None
-        # A line has the outcome of the last run of any of these DAGs.
+        # The contact's line may have the outcome of a run of any of these DAGs: the user must be allowed to read all.
         self._check(of_sync)
         found = self._explained(place, key)
-        # The records of some runs may be deleted, but not the lines that those runs have written.
+        # The contact's line may name a run whose record is deleted. Its DAG may not be among those above.
         self._check({overview.dag_of(run_id) for run_id in found.explanation.run_ids})
         return found
 

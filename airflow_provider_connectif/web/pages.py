@@ -1,4 +1,4 @@
-"""The page's HTML. Everything that comes from a journal, a DAG or a person goes through :mod:`.markup`."""
+"""Makes the HTML of the pages. Every text from a journal, a DAG or a person goes through :mod:`.markup`."""
 
 from __future__ import annotations
 
@@ -21,16 +21,19 @@ _REQUESTS_A_MINUTE = 100  # documented for every account
 
 
 class Frame(NamedTuple):
-    """The frame of all pages of one request.
+    """Makes a page as HTML, for one request.
 
-    ``root``: the page's path on the server. ``masks_keys``: whether contact keys are shown without their middle.
+    ``root``: the path of the Connectif page on the server. ``masks_keys``: whether most of a contact key is hidden.
     """
 
     root: str
     masks_keys: bool = False
 
     def document(self, title: str, body: str) -> str:
-        """Return a whole document."""
+        """Return a whole HTML document.
+
+        :param body: HTML.
+        """
         return (
             '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width,initial-scale=1">'
@@ -44,13 +47,17 @@ class Frame(NamedTuple):
         return self.document(title, f"<h1>{shown(title)}</h1><p>{shown(words)}</p>{self._back()}")
 
     def key(self, key: str | None) -> str:
-        """Return a contact key, masked if needed."""
+        """Return a contact key as HTML, masked if needed; ``None``: the row has no valid key."""
         if key is None:
             return '<span class="quiet">no valid key</span>'
         return shown(masked(key) if self.masks_keys else key)
 
     def run_link(self, run: RunTotals, words: str, **more: object) -> str:
-        """Return a link to a run's page."""
+        """Return a link to a run's page.
+
+        :param words: the text of the link, as HTML.
+        :param more: more parameters of the address.
+        """
         names = {"dag_id": run.dag_id, "run_id": run.run_id, "task_id": run.task_id, "map_index": run.map_index}
         return f'<a href="{self.root}/run?{plain_query({**names, **more})}">{words}</a>'
 
@@ -102,9 +109,10 @@ class Frame(NamedTuple):
     ) -> str:
         """Return a run's page.
 
-        :param reasons: why rows were not delivered.
-        :param rows: one page of them.
-        :param reason: the selected reason.
+        :param reasons: the reasons why rows were not delivered.
+        :param rows: one page of the rows that were not delivered.
+        :param reason: the reason of these rows, if the user has selected one; ``None``: rows with any reason.
+        :param has_more: whether more rows follow.
         """
         task = run.task_id if run.map_index < 0 else f"{run.task_id} [{run.map_index}]"
         seconds = ((run.ended_at or datetime.now(UTC)) - run.started_at).total_seconds()
@@ -174,7 +182,7 @@ class Frame(NamedTuple):
         return f"<h2>Rows not delivered</h2>{chosen}<table>{head}<tbody>{lines}</tbody></table>{link}"
 
     def contact_form(self, dag_id: str, sync_id: str) -> str:
-        """Return the form that finds a contact; its key is sent in the body of a POST."""
+        """Return the form that finds a contact. It sends the contact's key in the body of a POST."""
         action = f"{self.root}/contact?{plain_query({'dag_id': dag_id})}"
         return (
             f'<h2>Find a contact</h2><form method="post" action="{action}">'
@@ -187,10 +195,11 @@ class Frame(NamedTuple):
     def contact(
         self, dag_id: str, explanation: Explanation, written_key: str | None, faults: Sequence[str] = ()
     ) -> str:
-        """Return the page with what the command ``explain`` prints of a contact.
+        """Return the page of one contact. It shows the same as the command ``explain``.
 
-        :param written_key: as the contact's line has it; ``None``: it has none.
-        :param faults: of journals that could not be read, and may know the contact, too.
+        :param written_key: the contact's key as the journal stores it; ``None``: the journal has no line of the
+            contact.
+        :param faults: messages about journals that could not be read. One of these journals may have the contact.
         """
         facts = [(name.capitalize(), self._shown(name, fact)) for name, fact in explanation.facts().items()]
         step = explanation.next_step
@@ -216,12 +225,15 @@ class Frame(NamedTuple):
 
 
 def plain_query(values: dict[str, object]) -> str:
-    """Return a query string, for an attribute."""
+    """Return the query string of an address, escaped for an attribute."""
     return _whole(urlencode({name: str(value) for name, value in values.items()}))
 
 
 def _whole(text: str) -> str:
-    """Escape text without cutting it: it must return unchanged. Characters that cannot be printed become numbers."""
+    """Escape text for an attribute, without cutting it: the browser must send it back unchanged.
+
+    Characters that cannot be printed become numeric character references.
+    """
     return "".join(letter if letter.isprintable() else f"&#{ord(letter)};" for letter in escape(text, quote=True))
 
 

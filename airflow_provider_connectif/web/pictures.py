@@ -1,4 +1,4 @@
-"""Pictures as inline SVG: the way of a run's rows, and the last runs of a sync. The style sheet has the colours."""
+"""Pictures as inline SVG: a run's rows by outcome, and the last runs of a sync. The style sheet has the colours."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from airflow_provider_connectif.reporting.verdict import verdict_in_words
 
 
 def way_of_rows(run: RunRecord) -> str:
-    """The way of a run's rows from read to their outcomes."""
+    """Return the picture of a run's rows by outcome."""
     return bands.way_of_rows(run.counts["rows_read"], run.counts)
 
 
 def last_runs(runs: Sequence[DagRunRecord]) -> str:
-    """Draw the last runs as bars, the newest on the right; the height is the number of rows that needed delivery.
+    """Return a picture with a bar for each run, the newest on the right. The height of a bar is the number of rows that
+    needed delivery.
 
     :param runs: the newest first.
     """

@@ -16,7 +16,8 @@ from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.tables import JournalTables, journal_tables
 
 CONNECT_S, STATEMENT_S = 5, 10
-"""The longest time for a new connection, unless Airflow's connection sets its own, and for PostgreSQL's statements."""
+"""Time limits in seconds: for a new connection, unless Airflow's connection has its own limit, and for a statement on
+PostgreSQL."""
 
 _CONNECT_OPTIONS = {
     **dict.fromkeys(("psycopg2", "psycopg", "mysqldb", "pymysql"), "connect_timeout"),
@@ -25,7 +26,7 @@ _CONNECT_OPTIONS = {
 
 
 class Unreachable(Exception):
-    """A journal cannot be read; the text says why, without a value and without a secret."""
+    """A journal cannot be read. The text says why; it contains neither a value nor a secret."""
 
     def of(self, place: JournalPlace) -> str:
         """Return the text with the journal's name, for a page about several journals."""
@@ -33,7 +34,7 @@ class Unreachable(Exception):
 
 
 class Places:
-    """Keeps one engine for each connection. Threads may share it."""
+    """Keeps one engine for each connection. Threads may share one object of this class."""
 
     def __init__(self) -> None:
         self._engines: dict[str, sa.Engine] = {}
@@ -43,8 +44,8 @@ class Places:
     def reading(self, place: JournalPlace) -> Iterator[tuple[sa.Connection, JournalTables]]:
         """Yield a connection to a journal's database, and its tables.
 
-        :raises Unreachable: the connection does not exist, or the database failed, also within the block; or the block
-            found that the journal cannot be used.
+        :raises Unreachable: the connection does not exist, the database failed, or the block found that the journal
+            cannot be used.
         """
         try:
             with self._engine(place.conn_id).connect() as connection:
@@ -85,7 +86,7 @@ class Places:
             return self._engines[conn_id]
 
     def _forget(self, conn_id: str) -> None:
-        """Forget the engine: the connection may have changed, and the next request reads it again."""
+        """Remove the engine. The next request reads the connection again, because it may have changed."""
         with self._lock:
             engine = self._engines.pop(conn_id, None)
         if engine is not None:
@@ -93,8 +94,9 @@ class Places:
 
 
 def _impatient(engine: sa.Engine) -> sa.Engine:
-    """Let new connections of an engine fail within seconds, unless the connection in Airflow has a limit of its own: a
-    host that does not respond would hold the page for minutes.
+    """Let new connections of an engine fail within seconds, unless the connection in Airflow has a limit of its own.
+
+    Without a limit, the page would wait for minutes for a host that does not respond.
     """
 
     @sa.event.listens_for(engine, "do_connect")
@@ -106,7 +108,7 @@ def _impatient(engine: sa.Engine) -> sa.Engine:
 
 
 def _limit_statements(connection: sa.Connection) -> None:
-    """Let a statement on PostgreSQL fail within seconds, as while maintenance has locked the tables."""
+    """Let a statement on PostgreSQL fail within seconds, for example while maintenance has locked the tables."""
     if connection.dialect.name == "postgresql":
         limit = sa.func.set_config("statement_timeout", str(1000 * STATEMENT_S), sa.true())
         connection.execute(sa.select(limit))

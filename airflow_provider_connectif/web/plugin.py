@@ -1,7 +1,7 @@
-"""Registers the page with Airflow, by the entry point group ``airflow.plugins``.
+"""Registers the page with Airflow, through the entry point group ``airflow.plugins``.
 
-Every component of Airflow loads this module at its start, so it imports nothing heavy: the page itself is loaded with
-its first request. On Airflow 2.11 and 3.0, whose UI cannot show such a page, it registers nothing.
+Every component of Airflow loads this module at its start, so it imports little. The page itself is loaded at its first
+request. On Airflow 2.11 and 3.0 nothing is registered, because their UI cannot show such a page.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PREFIX = "/connectif"
 
 
 class LazyPage:
-    """An ASGI application that is loaded with its first request."""
+    """An ASGI application that is loaded at its first request."""
 
     _app: Any = None
 
@@ -39,7 +39,7 @@ class LazyPage:
 
 
 def page_root() -> str:
-    """Return the path of the page, after the path of ``[api] base_url``."""
+    """Return the path of the page on the server. It begins with the path of ``[api] base_url``."""
     from airflow.providers.common.compat.sdk import conf
 
     path: str = urlsplit(conf.get("api", "base_url", fallback="")).path
@@ -61,7 +61,7 @@ def _views() -> list[dict[str, Any]]:
 
 
 class ConnectifPlugin(AirflowPlugin):
-    """The page in the navigation, and as a tab of task instances."""
+    """The page in Airflow's navigation, and as a tab of task instances."""
 
     name = "connectif"
     fastapi_apps = [{"app": LazyPage(), "url_prefix": PREFIX, "name": "Connectif"}] if has_external_views() else []

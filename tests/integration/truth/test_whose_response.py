@@ -167,7 +167,7 @@ def test_the_test_button_does_not_take_a_page_for_connectif(body: bytes, connect
     with serving(script) as server:
         connection("connectif_default", conn_type="connectif", host=server.url, password="id:secret")
         ok, words = ConnectifHook().test_connection()
-    assert (ok, words.startswith("No success: ")) == (False, True)
+    assert (ok, words.startswith("The test failed: ")) == (False, True)
 
 
 # Definitions: a page instead of them leaves every value unchecked, and the task green.
