@@ -1,1 +1,1 @@
-"""The command line: ``airflow connectif`` from Airflow 3.2 on, and on every version ``python -m`` with the package."""
+"""The command line: ``python -m airflow_provider_connectif``, and from Airflow 3.2 on also ``airflow connectif``."""

@@ -1,4 +1,4 @@
-"""``check``: checks a query against fields and journal, with the operator's own ``check_only``."""
+"""The command ``check``: checks a query against fields and journal, with the operator's own ``check_only``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NOT_SHOWN = frozenset({"reasons", "rejects_path", "duplicates", "check_only", "
 
 
 def check(arguments: Namespace) -> None:
-    """Check a query, and show the rows that a run would send, its cost, and the reasons of refusals."""
+    """Check a query. Show the number of rows that a run would send, the cost of the run, and why rows are refused."""
     place, are_digests = None, False
     if arguments.sync_id is not None:
         with opened_journal(arguments.journal_conn_id) as journal:
@@ -57,31 +57,31 @@ def check(arguments: Namespace) -> None:
 
 
 def require_sync(database: Any, sync_id: str) -> None:
-    """Fail if the journal does not have a sync, and name the syncs that it has.
+    """Fail if the journal does not have a sync.
 
-    :raises CommandFailed: it does not have the sync.
+    :raises CommandFailed: the journal does not have the sync; the message names the syncs that it has.
     """
     known = known_syncs(database)
     if sync_id not in known:
-        listed = f"it knows {', '.join(map(repr, known))}" if known else "it has none"
+        listed = f"it has {', '.join(map(repr, known))}" if known else "it has none"
         raise CommandFailed(f"the journal has no sync {sync_id!r}: {listed}")
 
 
 def chosen_sync(database: Any, sync_id: str | None) -> str:
     """Return the sync that a command is about.
 
-    :param sync_id: as it was given; without it, the only sync of the journal.
-    :raises WrongUse: none is given, and the journal has several; the message lists them.
-    :raises CommandFailed: the journal does not have it, or has none.
+    :param sync_id: the option ``--sync-id``; ``None``: the only sync of the journal.
+    :raises WrongUse: the option is not given, and the journal has several syncs; the message lists them.
+    :raises CommandFailed: the journal does not have the sync, or has no sync at all.
     """
     if sync_id is not None:
         require_sync(database, sync_id)
         return sync_id
     known = known_syncs(database)
     if not known:
-        raise CommandFailed("the journal has no sync yet")
+        raise CommandFailed("the journal has no sync yet: the first run of a sync adds it")
     if len(known) > 1:
-        raise WrongUse(f"the journal has several syncs ({', '.join(known)}): choose one with --sync-id")
+        raise WrongUse(f"the journal has several syncs ({', '.join(map(repr, known))}): choose one with --sync-id")
     return known[0]
 
 

@@ -1,4 +1,4 @@
-"""The operators for the commands: they check, and never send."""
+"""The operators that the commands use. They check rows and send none."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ class ImportCheck(ContactImportOperator):
 
 
 class ContactCheck(PatchCheck):
-    """Checks the rows of one contact, and keeps the changes.
+    """Checks the rows of one contact, and keeps the change that a run would send.
 
-    :param contact: its key, in one form for all spellings.
-    :param on_existing: of the sync's imports: an import that does not update compares with other digests.
+    :param contact: the contact's key, in the form that is the same for all its spellings.
+    :param on_existing: the argument ``on_existing`` of the sync's imports. The journal's digests depend on it.
     """
 
     def __init__(self, *, contact: str, on_existing: OnExisting, **kwargs: Any) -> None:
@@ -66,7 +66,7 @@ class ContactCheck(PatchCheck):
 
     @property
     def whole(self) -> dict[str, JsonValue]:
-        """The properties of the contact's valid rows together, sent or not; after the check."""
+        """The properties of all valid rows of the contact together, sent or not. They are known after the check."""
         whole: dict[str, JsonValue] = {}
         if self._run is not None:
             resource = self._run.resource
@@ -89,33 +89,37 @@ class ContactCheck(PatchCheck):
 
 
 class _SilentCheck(CheckSink[Resource]):
-    """Logs nothing about the rows: the command shows their reasons, and their numbers are not those of the query."""
+    """A check that logs nothing about its rows. The command shows their reasons itself.
+
+    The row numbers in the log would be wrong: the check counts only the rows of one contact.
+    """
 
     def log_end(self, how: str, notes: Sequence[str]) -> None:
         """Log nothing."""
 
 
 class _KeepingPreview(RequestPreview):
-    """Keeps the changes of a plan, of which there are few."""
+    """A preview that also keeps the changes of the plan. The plan for one contact has few changes."""
 
     def __init__(self, log: Any, quota: Any, patches: list[Patch]) -> None:
         super().__init__(log, quota)
         self._patches = patches
 
     def look(self, changes: PendingChanges, resource: Resource) -> None:
-        """Count the changes, and keep them."""
+        """Count the changes, and keep each."""
         super().look(changes, resource)
         self._patches.extend(patch for batch in changes.batches() for patch in batch)
 
 
 class _RowsOfContact:
-    """The rows of one contact from a source, in batches of the source's own kind, so that their digests are those of a
-    run.
+    """A source that has only the rows of one contact.
 
-    :param source: of the query.
+    Its batches have the same type as those of the query's source, so that the digests of the rows equal those in a run.
+
+    :param source: the source of the query's rows.
     :param resource: returns the key of a row.
-    :param contact: the key, in one form for all spellings.
-    :param rows: receives the contact's rows, with the mapping's names of columns.
+    :param contact: the contact's key, in the form that is the same for all its spellings.
+    :param rows: receives the contact's rows. Their columns are spelled as in the mapping.
     """
 
     def __init__(self, source: Any, resource: Resource, contact: str, rows: list[Row]) -> None:
@@ -145,7 +149,7 @@ class _RowsOfContact:
         self._source.cancel()
 
     def _may_be(self, batch: Sequence[Row]) -> list[int]:
-        """Return the indexes of rows whose key must be checked."""
+        """Return the indexes of the rows that may be the contact's: only their keys must be converted."""
         column = self._resource.key_column
         position = batch.position(column) if isinstance(batch, (RawBatch, RowBatch)) else None
         if position is None or not isinstance(batch, (RawBatch, RowBatch)):
@@ -168,11 +172,11 @@ def _picked(batch: Sequence[Row], places: Sequence[int]) -> Sequence[Row]:
 def operator_arguments(
     arguments: Namespace, place: JournalPlace | None, *, are_keys_digests: bool, takes_nulls: bool = True
 ) -> dict[str, Any]:
-    """Return the arguments of an operator that checks.
+    """Return the arguments for an operator that checks.
 
-    :param arguments: of the command.
-    :param place: where the journal is; ``None`` without one.
-    :param are_keys_digests: whether the sync's keys are written as HMACs.
+    :param arguments: the command's arguments.
+    :param place: the place of the journal; ``None``: the command has no journal.
+    :param are_keys_digests: whether the journal stores the sync's keys as HMACs.
     :param takes_nulls: whether the operator has the argument ``nulls``.
     """
     made = {name: getattr(arguments, name) for name in _MAPPING_ARGUMENTS}
@@ -191,9 +195,10 @@ def operator_arguments(
 
 
 def made_operator(kind: Any, **arguments: Any) -> Any:
-    """Create an operator with these arguments.
+    """Create an operator.
 
-    :raises WrongUse: one of them is not valid.
+    :param kind: the operator's class.
+    :raises WrongUse: an argument is not valid.
     """
     try:
         return kind(**arguments)
@@ -204,7 +209,7 @@ def made_operator(kind: Any, **arguments: Any) -> Any:
 def check_rows(operator: Any) -> None:
     """Let an operator check its rows.
 
-    :raises CommandFailed: with the message with which its task would fail.
+    :raises CommandFailed: the operator's task would fail; the message is that of the task.
     """
     try:
         operator.check_rows()

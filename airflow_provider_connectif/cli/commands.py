@@ -27,7 +27,7 @@ class Option(NamedTuple):
 class Command(NamedTuple):
     """One command.
 
-    ``run``: its function, as ``module:function`` below this package; it receives the parsed arguments.
+    ``run``: the command's function, as ``module:function`` in the package ``cli``. It receives the parsed arguments.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Command(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A group of commands with one name."""
+    """A group of commands. Its name is typed before the name of the command."""
 
     name: str
     help: str
@@ -61,16 +61,20 @@ def _json_object(text: str) -> dict[str, Any]:
 def _without_repetition(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     repeated = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
     if repeated:
-        raise argparse.ArgumentTypeError(f"has {', '.join(map(repr, repeated))} more than once")
+        raise argparse.ArgumentTypeError(f"has the JSON key {', '.join(map(repr, repeated))} more than once: keep one")
     return dict(pairs)
 
 
 def _query(text: str) -> str:
-    """Return a query; only a DAG renders Jinja and reads files."""
+    """Return the text of ``--sql`` unchanged.
+
+    :raises argparse.ArgumentTypeError: the text has Jinja, or is the name of a file. Only a DAG renders templates and
+        reads files.
+    """
     if _JINJA.search(text):
         raise argparse.ArgumentTypeError("has Jinja, which only a DAG renders: write the value in its place")
     if text.endswith(".sql") and len(text.split()) == 1:
-        raise argparse.ArgumentTypeError('is the query itself; for one in a file write "$(cat FILE)"')
+        raise argparse.ArgumentTypeError('must be the query, not the name of a file: write "$(cat FILE)"')
     return text
 
 
@@ -171,7 +175,12 @@ COMMANDS = Group(
                 _option("--sync-id", help="the sync in the journal; without it, all rows count as new"),
                 _option("--way", choices=("patch", "import"), default="patch", help="the way of delivery (patch)"),
                 _ON_EXISTING,
-                _option("--failure-budget", type=_budget, default=0, help="refused rows that are no failure (0)"),
+                _option(
+                    "--failure-budget",
+                    type=_budget,
+                    default=0,
+                    help="the most refused rows with which the check succeeds (0)",
+                ),
                 *_MAPPING,
                 *_COMMON,
             ),
@@ -204,9 +213,9 @@ COMMANDS = Group(
                     "journal:show_runs",
                     (
                         _JOURNAL_CONN,
-                        _option("--sync-id", help="only of this sync"),
-                        _option("--last", type=_count, default=_RUNS_SHOWN, help=f"how many ({_RUNS_SHOWN})"),
-                        _option("--not-green", action="store_true", help="only those that did not end in success"),
+                        _option("--sync-id", help="list only runs of this sync"),
+                        _option("--last", type=_count, default=_RUNS_SHOWN, help=f"number of runs ({_RUNS_SHOWN})"),
+                        _option("--not-green", action="store_true", help="list only runs that did not succeed"),
                         *_COMMON,
                     ),
                 ),
@@ -224,11 +233,11 @@ COMMANDS = Group(
                 ),
                 Command(
                     "purge",
-                    "Delete old history; or with --everything all that is known of a sync",
+                    "Delete old history; with --everything, delete all data of a sync",
                     "journal:purge",
                     (
                         _JOURNAL_CONN,
-                        _option("--sync-id", help="only of this sync"),
+                        _option("--sync-id", help="delete only data of this sync"),
                         _option(
                             "--older-than",
                             type=_days,

@@ -1,4 +1,4 @@
-"""``explain``: one contact of a sync on one screen."""
+"""The command ``explain``: shows one contact of a sync."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def explain(arguments: Namespace) -> None:
 
 
 def _contact(arguments: Namespace) -> tuple[str, str]:
-    """Return the key for requests, and in one form for all spellings.
+    """Return the contact's key for requests, and the key in the form that is the same for all its spellings.
 
-    :raises WrongUse: it is not a valid key. The message does not quote it.
+    :raises WrongUse: the key is not valid. The message does not quote it.
     """
     text = typed_line() if arguments.contact == "-" else arguments.contact
     mapping = ContactMapping(arguments.key)
@@ -87,13 +87,13 @@ def _live(arguments: Namespace, key: str, failures: list[str]) -> LiveContact | 
         return None
     try:
         return live_contact(arguments.connectif_conn_id, arguments.key, key)
-    except (CommandFailed, RunFailed) as failure:  # the latter: the connection cannot be used
+    except (CommandFailed, RunFailed) as failure:  # RunFailed: the connection cannot be used
         failures.append(str(failure))
         return None
 
 
 def _property_ids(planned: Planned | None, live: LiveContact | None) -> list[str]:
-    """Return the property ids of which the journal may have a digest."""
+    """Return the ids of the properties that the journal may have a digest of."""
     ids = [*BUILT_IN_IDS]
     ids += planned.row if planned else ()
     ids += live.fields.ids if live else ()
@@ -110,7 +110,7 @@ def _properties(
     *,
     shows_values: bool,
 ) -> list[dict[str, Any]]:
-    """Return a line for each property that the journal, the row or Connectif knows."""
+    """Return a line for each property that the journal, the row or Connectif has."""
     lines: dict[str, dict[str, Any]] = {}
     for known in explanation.properties:
         lines[known.id] = {"property": known.id, "journal": known.words, "digest": known.digest}
@@ -162,7 +162,7 @@ def _sections(
     if properties:
         sections.append(("Properties", properties))
     if explanation.unnamed_properties:
-        words = f"The journal knows {explanation.unnamed_properties} more, whose ids --live or --sql may show."
+        words = f"The journal has {explanation.unnamed_properties} more; --live or --sql may show their ids."
         sections.append(("" if properties else "Properties", words))
     rows = [
         {

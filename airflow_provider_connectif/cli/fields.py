@@ -1,4 +1,4 @@
-"""``fields``: the account's fields, and a mapping for the columns of a query."""
+"""The command ``fields``: shows the account's fields, and proposes a mapping for the columns of a query."""
 
 from __future__ import annotations
 
@@ -44,18 +44,23 @@ def show_fields(arguments: Namespace) -> None:
     columns = columns_of_query(arguments.sql, arguments.sql_conn_id)
     key_column = _key_column(columns, arguments.key_column or arguments.key)
     if columns.count(key_column) != 1:
-        why = "has several columns" if key_column in columns else "has no column"
-        raise CommandFailed(f"the query {why} {key_column!r} for the contact key: name one with --key-column")
+        fault = f"the query has no column {key_column!r} for the contact key: name one with --key-column"
+        if key_column in columns:
+            fault = (
+                f"the query has several columns {key_column!r} for the contact key: "
+                "keep one of them, or name another column with --key-column"
+            )
+        raise CommandFailed(fault)
     proposal, left = proposed(columns, key_column, definitions, arguments.key)
     sections: list[Section] = [("", rows), ("Proposal; check it before you use it", _as_code(key_column, proposal))]
     if left:
-        sections.append(("Columns without a field of a similar name", ", ".join(left)))
+        sections.append(("Columns left out", ", ".join(left)))
     data = {"key_column": key_column, "properties": proposal, "columns_without_field": left}
     show(arguments.output, {"fields": rows, "proposal": data}, sections)
 
 
 def account_fields(conn_id: str) -> Sequence[Mapping[str, Any]]:
-    """Return the account's field definitions, unchanged."""
+    """Return the account's field definitions as Connectif sent them."""
     with connection_named_by("--connectif-conn-id", conn_id):
         client = ConnectifHook(conn_id).get_conn(connections=1)
     with closing(client):
@@ -63,9 +68,10 @@ def account_fields(conn_id: str) -> Sequence[Mapping[str, Any]]:
 
 
 def read_fields(definitions: Sequence[Mapping[str, Any]]) -> list[Field]:
-    """Read definitions.
+    """Return the fields that field definitions describe.
 
-    :raises CommandFailed: one of them has no id, or no type.
+    :param definitions: as Connectif sent them.
+    :raises CommandFailed: a definition cannot be read, for example because it has no id or no type.
     """
     try:
         return [Field.from_api(definition) for definition in definitions]
@@ -76,15 +82,17 @@ def read_fields(definitions: Sequence[Mapping[str, Any]]) -> list[Field]:
 def proposed(
     columns: Sequence[str], key_column: str, definitions: Sequence[Mapping[str, Any]], key: Any
 ) -> tuple[dict[str, str], list[str]]:
-    """Return a mapping for the columns of a query, and the columns without a field or with a repeated name.
+    """Propose a mapping for the columns of a query.
 
-    A field is proposed if its id or its name equals or nearly equals the column's name, without case, underscores and
-    accents.
+    A field is proposed for a column if the column's name equals or resembles the field's id, its name or a synonym.
+    Only letters and digits are compared, without case and accents.
 
-    :param columns: of the query.
-    :param key_column: the column of the contact key.
-    :param definitions: of the account, unchanged.
+    :param columns: the columns of the query's result.
+    :param key_column: the column of the contact key; it is not in the mapping.
+    :param definitions: the account's field definitions, as Connectif sent them.
     :param key: the kind of contact key, which decides which fields can be written.
+    :return: the mapping from property id to column, and the columns that are left out. A column is left out if it has
+        no field, if another column has its field, or if the query has its name more than once.
     """
     table = FieldTable(key, read_fields(definitions))
     ids = [name for name in table.ids if table.fault(name) is None]
@@ -94,7 +102,7 @@ def proposed(
     by_name |= {_plain(name): name for name in ids}
     proposal: dict[str, str] = {}
     left: list[str] = []
-    # A run refuses a column of the mapping that the result has twice.
+    # A run refuses a mapping with a column name that the result has more than once.
     twice = list(dict.fromkeys(column for column in columns if columns.count(column) > 1))
     wanted = [column for column in columns if column != key_column and column not in twice]
     exact = {column: by_name.get(_plain(column)) for column in wanted}
@@ -131,7 +139,7 @@ def _described(definition: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _key_column(columns: Sequence[str], wanted: str) -> str:
-    """Return the column of the key in the query's spelling."""
+    """Return the column of the key as the query spells it; if the query does not have the column, ``wanted``."""
     if wanted in columns:
         return wanted
     return next((column for column in columns if column.lower() == wanted.lower()), wanted)

@@ -1,4 +1,4 @@
-"""``journal runs``, ``journal purge`` and ``journal unsuppress``."""
+"""The commands ``journal runs``, ``journal purge`` and ``journal unsuppress``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _IN_TABLE = (
 
 
 def show_runs(arguments: Namespace) -> None:
-    """List the last runs, the last one first."""
+    """List the last runs, the newest first."""
     with opened_journal(arguments.journal_conn_id) as journal:
         _require_history(journal)
         if arguments.sync_id is not None:
@@ -42,7 +42,7 @@ def show_runs(arguments: Namespace) -> None:
 
 
 def purge(arguments: Namespace) -> None:
-    """Delete old history, or all data of a sync."""
+    """Delete old history; or, with ``--everything``, all data of a sync."""
     if arguments.everything and arguments.sync_id is None:
         raise WrongUse("--everything needs --sync-id: the sync whose lines are deleted")
     before = datetime.now(UTC) - timedelta(days=arguments.older_than)
@@ -65,7 +65,7 @@ def purge(arguments: Namespace) -> None:
 
 
 def unsuppress(arguments: Namespace) -> None:
-    """Remove a person from the suppression list: the next run may send the person again."""
+    """Remove a person from the suppression list. After that, a run may send the person again."""
     key = typed_line() if arguments.contact == "-" else arguments.contact
     with opened_journal(arguments.journal_conn_id, writes=True) as journal:
         _require_history(journal)
@@ -87,9 +87,11 @@ def _require_history(journal: OpenJournal) -> None:
 
 
 def _confirm(arguments: Namespace, counts: dict[str, int], ask: Callable[[], str] = typed_line) -> None:
-    """Ask before something is deleted, unless ``--yes``.
+    """Ask the user before something is deleted. With ``--yes``, do not ask.
 
-    :raises CommandFailed: the response is not yes.
+    :param counts: the numbers of lines that would be deleted.
+    :param ask: returns the line that the user typed.
+    :raises CommandFailed: the user did not type yes.
     """
     if arguments.yes:
         return

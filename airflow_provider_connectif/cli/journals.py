@@ -1,4 +1,4 @@
-"""Opens the journal of a command."""
+"""Opens the journal that a command is about."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class OpenJournal(NamedTuple):
 def chosen_journal(argument: str | None) -> JournalPlace:
     """Return the place of the command's journal.
 
-    :param argument: ``--journal-conn-id``; if it names only a connection, the table that is configured for it is used.
+    :param argument: the option ``--journal-conn-id``. If it names only a connection, and ``[connectif] journals`` lists
+        one table on this connection, that table is used.
     :raises WrongUse: no journal is named, or several are possible.
     """
     known = configured_journals()
@@ -46,13 +47,14 @@ def chosen_journal(argument: str | None) -> JournalPlace:
 def opened_journal(argument: str | None, *, writes: bool = False) -> Iterator[OpenJournal]:
     """Open the command's journal.
 
-    :param writes: whether the command may change it.
-    :raises WrongUse: as :func:`chosen_journal`.
-    :raises CommandFailed: it does not exist.
-    :raises JournalError: its database cannot be used.
+    :param argument: the option ``--journal-conn-id``.
+    :param writes: whether the command may change the journal.
+    :raises WrongUse: no journal is named, or several are possible.
+    :raises CommandFailed: the journal does not exist.
+    :raises JournalError: the journal's database cannot be used.
     """
     place = chosen_journal(argument)
-    # SQLAlchemy is loaded where a journal is used.
+    # SQLAlchemy is loaded only if a journal is used.
     from airflow_provider_connectif.journal.database import JournalDatabase
 
     engine = engine_of_existing(place.conn_id, named_by="journal_conn_id", writes=writes)

@@ -1,4 +1,4 @@
-"""Reads a contact from Connectif and compares it."""
+"""Reads a contact from Connectif, and compares it with the query's row or with the journal."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _MODES = (None, "on_create", "if_empty")
 
 
 class LiveContact(NamedTuple):
-    """The result of a look-up.
+    """The result of looking up a contact at Connectif.
 
-    ``contact``: values by property id; ``None``: Connectif has no such contact. ``fields``: the account's.
+    ``contact``: values by property id; ``None``: Connectif has no such contact. ``fields``: the account's fields.
     """
 
     contact: Mapping[str, Any] | None
@@ -41,9 +41,11 @@ class LiveContact(NamedTuple):
 
 
 def live_contact(conn_id: str, kind: KeyKind, key: str) -> LiveContact:
-    """Read a contact with one request, and the account's fields with another.
+    """Read a contact from Connectif, and the account's fields.
 
-    :param key: for the request.
+    :param conn_id: the id of the connection to Connectif.
+    :param kind: the kind of contact key.
+    :param key: the contact's key in the form for requests.
     :raises CommandFailed: Connectif does not show the contact.
     """
     with connection_named_by("--connectif-conn-id", conn_id):
@@ -65,7 +67,7 @@ def live_contact(conn_id: str, kind: KeyKind, key: str) -> LiveContact:
             raise CommandFailed("--live: the response shows another contact")
         try:
             definitions = read_fields(client.list_contact_fields())
-        except ConnectifError:  # the API key cannot read fields: values are compared by their own types
+        except ConnectifError:  # such as a key that may not read fields: then values are compared by their own types
             definitions = None
         return LiveContact(shown, FieldTable(kind, definitions), client.base_url)
 
@@ -77,8 +79,14 @@ def with_live(
     question: ContactQuestion,
     contact: str,
 ) -> None:
-    """Add the comparison with Connectif to each property's line: with the row, or otherwise with the journal's
-    digest.
+    """Add to each property's line whether Connectif's value equals the row's value.
+
+    If the row does not have the property, Connectif's value is compared with the journal's digest.
+
+    :param lines: the lines by property id.
+    :param row: the query's row of the contact; ``None``: there is none.
+    :param question: has the journal's digests.
+    :param contact: the contact's key, in the form that is the same for all its spellings.
     """
     shown = live.contact or {}
     of_row = compare_with_row(row or {}, shown, live.fields)
@@ -94,7 +102,10 @@ def with_live(
 
 
 class _Accepted:
-    """Checks whether the journal has a value as accepted, with any way and write mode of the sync."""
+    """Checks whether a value equals the one that the journal has as accepted.
+
+    A digest depends on the way of delivery and on the write mode. So the value is compared with each of them.
+    """
 
     def __init__(self, question: ContactQuestion, contact: str, property_id: str, salts: list[str]) -> None:
         secret = question.key_secret

@@ -16,8 +16,8 @@ from airflow_provider_connectif.cli.running import runner
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command.
 
-    :param arguments: without the program's name; by default those of the process.
-    :raises SystemExit: 1: the command failed; 2: wrong arguments.
+    :param arguments: the arguments, without the program's name. Default: those of the process.
+    :raises SystemExit: with code 1 if the command failed, and 2 if the arguments are wrong.
     """
     parsed = parser().parse_args(arguments)
     _keep_logs_off_stdout()
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+    """Return the parser of all commands."""
     made = argparse.ArgumentParser(prog="python -m airflow_provider_connectif", description=COMMANDS.help)
     _add(made, COMMANDS)
     return made
@@ -44,7 +44,7 @@ def _add(to: argparse.ArgumentParser, group: Group) -> None:
 
 
 def _keep_logs_off_stdout() -> None:
-    """Turn Airflow's logs from stdout to stderr, so that a program can read a command's output.
+    """Write Airflow's logs to stderr instead of stdout, so that a program can read a command's output.
 
     Airflow's own command line does the same from 3.3 on.
     """

@@ -1,7 +1,6 @@
-"""Prints the results of commands: as a table, JSON, YAML or plain, like Airflow's own commands.
+"""Prints the results of commands as a table, JSON, YAML or plain text, like Airflow's own commands.
 
-Tables are printed by Airflow. JSON and YAML keep the types of numbers and booleans, which Airflow would turn into
-texts.
+Airflow prints the tables. It does not print JSON and YAML, because it would turn numbers and booleans into texts.
 """
 
 from __future__ import annotations
@@ -25,8 +24,9 @@ def show(form: str, data: Any, sections: Sequence[Section]) -> None:
     """Print a result on stdout.
 
     :param form: ``table``, ``json``, ``yaml`` or ``plain``.
-    :param data: for JSON and YAML.
-    :param sections: for tables.
+    :param data: the result for ``json`` and ``yaml``.
+    :param sections: the same result for ``table`` and ``plain``.
+    :raises CommandFailed: the output cannot be written.
     """
     try:
         if form == "json":
@@ -45,9 +45,10 @@ def show(form: str, data: Any, sections: Sequence[Section]) -> None:
 
 
 def _write_data(dump: Callable[..., str], option: str, *, escapes: bool = True, end: str = "") -> None:
-    """Write JSON or YAML; with its own escapes where the encoding of stdout does not have a character.
+    """Write JSON or YAML. If the encoding of stdout does not have all characters, write the escapes of JSON or YAML.
 
-    :param option: of ``dump``; with the value of ``escapes``, the output is ASCII.
+    :param option: the argument of ``dump`` that decides whether the text is ASCII with escapes.
+    :param escapes: the value of this argument with which it is.
     """
     text = dump(**{option: not escapes})
     if text != _encodable(text):
@@ -56,7 +57,7 @@ def _write_data(dump: Callable[..., str], option: str, *, escapes: bool = True, 
 
 
 def _encodable(text: str) -> str:
-    """Return a text with escapes for characters that the encoding of stdout does not have, such as half emoji."""
+    """Return a text with escapes for characters that the encoding of stdout does not have, such as lone surrogates."""
     encoding = sys.stdout.encoding or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
@@ -72,7 +73,7 @@ def _show_sections(form: str, sections: Sequence[Section]) -> None:
 
 
 def jsonable(value: Any) -> Any:
-    """Return a value for JSON and YAML; moments as ISO 8601."""
+    """Return a value as JSON and YAML have it. A moment becomes text in ISO 8601."""
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds")
     if isinstance(value, Mapping):
@@ -81,11 +82,11 @@ def jsonable(value: Any) -> Any:
         return [jsonable(entry) for entry in value]
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    return str(value).encode("utf-8", "backslashreplace").decode()  # half emoji are characters of no encoding
+    return str(value).encode("utf-8", "backslashreplace").decode()  # no encoding has lone surrogates
 
 
 def pairs(entries: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a table of two columns, without unknown values."""
+    """Return the rows of a table with the columns ``what`` and ``value``. ``None`` and empty values are left out."""
     return [{"what": name, "value": value} for name, value in entries.items() if value is not None and value != ""]
 
 

@@ -1,4 +1,4 @@
-"""Shows what the next run would send for one contact, by the operator's own check of its rows."""
+"""Finds out what the next run would send for one contact, with the operator's own check of the contact's rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow_provider_connectif.imports.writing import sets_nothing
 from airflow_provider_connectif.records.changes import JsonValue
 
 _WORDS = {
-    "left": "No row is sent: the query has none of the contact.",
+    "left": "No row is sent: the query has no row of the contact.",
     "unchanged": "Nothing: Connectif has accepted the row as it is.",
     "invalid": "Nothing: the row is invalid.",
     "held": "Nothing: Connectif has rejected the row, and neither row, mapping nor fields have changed since.",
@@ -27,14 +27,15 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Planned:
-    """The plan for a contact's rows.
+    """The plan for the rows of one contact.
 
-    :param outcome: ``left`` (there are no rows), ``unchanged``, ``invalid``, ``held``, ``suppressed``, or ``sent``.
-    :param rows: rows of the contact.
-    :param reasons: rows by reason, if they are refused.
-    :param row: all properties of the contact's valid rows, by id, sent or not; empty if they are suppressed.
-    :param first: ids of the properties in the first request.
-    :param later: ids of the properties that wait for its response.
+    :param outcome: ``left`` (the query has no row), ``unchanged``, ``invalid``, ``held``, ``suppressed`` or ``sent``.
+    :param rows: the number of the contact's rows.
+    :param reasons: the number of refused rows by reason.
+    :param row: all properties of the contact's valid rows, by id, whether they are sent or not; empty if the person is
+        suppressed.
+    :param first: the ids of the properties in the first request.
+    :param later: the ids of the properties that wait for the response to the first request.
     :param looks_up: whether the contact is looked up before anything is sent.
     """
 
@@ -48,16 +49,16 @@ class Planned:
 
     @property
     def words(self) -> str:
-        """The text for a person."""
+        """The plan as a text for the user."""
         lines = [_WORDS[self.outcome], *(f"Reason: {reason}" for reason in self.reasons)]
         if self.outcome != "sent" and self.first:
             lines.append(f"But {', '.join(sorted(self.first))} is sent alone: a withdrawn consent does not wait.")
         if self.looks_up:
-            lines.append("Before it, the contact is looked up.")
+            lines.append("Before anything is sent, the contact is looked up.")
         return "\n".join(lines)
 
     def turn_of(self, property_id: str) -> str:
-        """Return when a property is sent."""
+        """Return whether a property is sent: ``sent``, ``decided by the response`` or ``not sent``."""
         if property_id in self.first:
             return "sent"
         return "decided by the response" if property_id in self.later else "not sent"
@@ -77,14 +78,14 @@ class Planned:
 def plan_of_contact(arguments: Namespace, place: JournalPlace, contact: str, *, are_keys_digests: bool) -> Planned:
     """Check the query's rows of one contact.
 
-    :param arguments: of the command.
-    :param place: of the journal.
-    :param contact: the key, in one form for all spellings.
-    :param are_keys_digests: whether the sync's keys are written as HMACs.
+    :param arguments: the command's arguments.
+    :param place: the place of the journal.
+    :param contact: the contact's key, in the form that is the same for all its spellings.
+    :param are_keys_digests: whether the journal stores the sync's keys as HMACs.
     :raises CommandFailed: the query, the mapping or the fields do not allow a check.
     """
     given = operator_arguments(arguments, place, are_keys_digests=are_keys_digests)
-    given["min_rows"] = 0  # no row of the contact is a result, and no reason for a warning
+    given["min_rows"] = 0  # if the query has no row of the contact, that is a result and needs no warning
     operator = made_operator(
         ContactCheck, **given, contact=contact, on_existing=arguments.on_existing, failure_budget=1.0
     )
@@ -102,7 +103,7 @@ def plan_of_contact(arguments: Namespace, place: JournalPlace, contact: str, *, 
         return Planned(outcome, rows, reasons, whole)
     (patch,) = patches
     row, first = whole | patch.whole, frozenset(patch.properties)
-    if way_of(arguments.on_existing):  # of an import: no file has a blank value
+    if way_of(arguments.on_existing):  # the sync imports, and a file has no blank values
         first = first.difference(blank_in(patch.properties))
         if sets_nothing(patch):
             return Planned("unchanged", rows, reasons, row)

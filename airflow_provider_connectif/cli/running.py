@@ -1,4 +1,7 @@
-"""Runs one command: its messages on stderr, its exit code, and no traceback for errors that a user can correct."""
+"""Runs one command: writes its messages to stderr, and sets its exit code.
+
+An error that the user can correct is shown without a traceback.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from airflow_provider_connectif.api.errors import (
 )
 
 OK, FAILED, WRONG_USE = 0, 1, 2
-"""The exit codes. argparse also ends with the code for wrong use."""
+"""The exit codes. argparse, too, ends with the code for wrong use."""
 
 PACKAGE_LOG = "airflow_provider_connectif"
 _PROCESS_CONTEXT = "_AIRFLOW_PROCESS_CONTEXT"
@@ -28,7 +31,7 @@ _LOG_OF_CONNECTIONS = "airflow.hooks.base"
 
 
 class CommandFailed(Exception):
-    """The command failed, or its check did; the text contains neither a secret nor a value."""
+    """The command failed, or its check has found an error. The text contains neither a secret nor a value."""
 
 
 class WrongUse(Exception):
@@ -36,9 +39,9 @@ class WrongUse(Exception):
 
 
 def runner(run: str) -> Callable[[Namespace], None]:
-    """Return the function of a command for a command line.
+    """Return a function that runs a command, and ends the process if the command fails.
 
-    :param run: ``module:function`` below this package, imported when the command runs.
+    :param run: the command's function, as ``module:function`` in this package. It is imported when the command runs.
     """
 
     def run_and_exit(arguments: Namespace) -> None:
@@ -72,7 +75,7 @@ def run_command(run: str, arguments: Namespace) -> int:
 
 
 def typed_line() -> str:
-    """Return the next line of stdin, without its end; empty if there is none, or if it is no text."""
+    """Return the next line of stdin without its line end; empty: there is no line, or it cannot be decoded."""
     try:
         return "" if sys.stdin is None else sys.stdin.readline().rstrip("\n")
     except ValueError:  # stdin is closed, or has other bytes than its encoding allows
@@ -80,7 +83,7 @@ def typed_line() -> str:
 
 
 def describe(error: ConnectifError) -> str:
-    """Describe a failed request in a sentence that says what to do, without key, address and value."""
+    """Describe a failed request, and what to do about it, without key, address and value."""
     if isinstance(error, UnauthorizedError):
         return "Connectif refused the API key (401): copy keyId:keySecret again into the connection's password"
     if isinstance(error, ForbiddenError):
@@ -99,7 +102,7 @@ def _said(words: str, code: int) -> int:
 
 @contextmanager
 def _connections_of_database() -> Iterator[None]:
-    """Let Airflow 3.1 and later also find connections in its database, like its own commands for connections."""
+    """Let Airflow 3.1 and later find connections in its database, too, like Airflow's own commands for connections."""
     before = os.environ.get(_PROCESS_CONTEXT)
     os.environ.setdefault(_PROCESS_CONTEXT, "server")
     try:
@@ -111,9 +114,10 @@ def _connections_of_database() -> Iterator[None]:
 
 @contextmanager
 def _log_on_stderr(is_verbose: bool) -> Iterator[None]:
-    """Write the package's log to stderr, so that the output can be piped; without ``--verbose`` only its warnings.
+    """Write the package's log to stderr, so that the output on stdout can be piped. Without ``--verbose``, write only
+    warnings.
 
-    The same holds of Airflow 2.11's line about each connection that it retrieves.
+    Airflow 2.11 logs a line about each connection that it retrieves. Without ``--verbose``, this line is left out, too.
     """
     log, connections = logging.getLogger(PACKAGE_LOG), logging.getLogger(_LOG_OF_CONNECTIONS)
     before = log.handlers[:], log.propagate, log.level

@@ -64,8 +64,8 @@ EXTRA_FIELDS = (
     ExtraField(
         "longest_wait",
         "Longest wait (seconds)",
-        "If Connectif asks for a pause, a task waits at most this long. If the pause is longer, the task is deferred if "
-        "possible, or fails for a retry. 120 if empty.",
+        "If Connectif asks for a pause, a task waits at most this long. If the pause is longer, the task is deferred "
+        "if possible, or fails for a retry. 120 if empty.",
         "number",
         minimum=0.1,
     ),

@@ -245,9 +245,7 @@ def _properties(explanation: Explanation) -> str:
     head = "<thead><tr><th>Property</th><th>Journal</th><th>Digest</th></tr></thead>"
     table = f"<table>{head}<tbody>{rows}</tbody></table>" if rows else ""
     more = explanation.unnamed_properties
-    words = (
-        f"<p>The journal knows {number(more)} more, whose ids the command <code>explain</code> shows with --live.</p>"
-    )
+    words = f"<p>The journal has {number(more)} more; the command <code>explain</code> shows their ids with --live.</p>"
     return f"<h2>Properties</h2>{table}{words if more else ''}" if rows or more else ""
 
 

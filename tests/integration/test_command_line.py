@@ -561,7 +561,7 @@ def test_a_sync_that_the_journal_does_not_know(
     deliver("weekly 1", rows=[row("ana", _points=3)], sync_id="weekly")
     more = [*query(row("ana", _points=1)), "--sync-id", "nightly"] if arguments == ["check"] else []
     shown = command(*arguments, *more)
-    assert (shown.code, shown.err) == (1, "the journal has no sync 'nightly': it knows 'weekly'\n")
+    assert (shown.code, shown.err) == (1, "the journal has no sync 'nightly': it has 'weekly'\n")
 
 
 def test_a_locked_journal(
@@ -649,7 +649,7 @@ def test_the_programs(program: list[str], journal: JournalDatabase, strict: Stri
     assert runs.returncode == 0
     failed = _in_a_process(program, "explain", "ana@example.com", "--sync-id", "unknown", "--output", "yaml")
     assert (failed.returncode, failed.stdout) == (1, "")
-    assert failed.stderr.splitlines()[-1] == "the journal has no sync 'unknown': it knows 'nightly'"
+    assert failed.stderr.splitlines()[-1] == "the journal has no sync 'unknown': it has 'nightly'"
 
 
 @pytest.mark.slow

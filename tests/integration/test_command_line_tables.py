@@ -91,7 +91,7 @@ def test_explain_does_not_warn_that_the_query_has_no_row_of_the_contact(
     deliver("night 1", rows=[{"email": "ana@example.com"}])
     shown = command("explain", "ana@example.com", *query({"email": "bea@example.com"}), "--fields", "builtin")
     assert (shown.code, shown.err) == (0, "")
-    assert "the query has none of the contact" in shown.out
+    assert "the query has no row of the contact" in shown.out
 
 
 def test_explain_is_about_the_only_sync(command: Callable[..., Shown], journal: JournalDatabase) -> None:
@@ -101,6 +101,7 @@ def test_explain_is_about_the_only_sync(command: Callable[..., Shown], journal: 
     deliver("week 1", rows=[{"email": "ana@example.com"}], sync_id="weekly")
     several = command(*arguments)
     assert (several.code, several.out) == (2, "")
-    assert several.err == "the journal has several syncs (nightly, weekly): choose one with --sync-id\n"
+    assert several.err == "the journal has several syncs ('nightly', 'weekly'): choose one with --sync-id\n"
     journal.query("delete from connectif_journal_syncs")
-    assert (command(*arguments).code, command(*arguments).err) == (1, "the journal has no sync yet\n")
+    none_yet = "the journal has no sync yet: the first run of a sync adds it\n"
+    assert (command(*arguments).code, command(*arguments).err) == (1, none_yet)

@@ -200,7 +200,7 @@ def test_a_property_that_is_named_twice_is_a_wrong_argument(capsys: pytest.Captu
     with pytest.raises(SystemExit) as end:
         parser().parse_args(["check", "--sql", "select 1", "--sql-conn-id", "source", "--properties", twice])
     assert end.value.code == 2
-    assert "has '_name' more than once" in capsys.readouterr().err
+    assert "has the JSON key '_name' more than once" in capsys.readouterr().err
 
 
 # A query with Jinja ran as it was: explain said that the source has no row of a contact that it has.
@@ -209,7 +209,7 @@ def test_a_property_that_is_named_twice_is_a_wrong_argument(capsys: pytest.Captu
     [
         ("select * from contacts where updated_at >= '{{ ds }}'", "has Jinja"),
         ("select * from contacts {% if params.all %}\nwhere true {% endif %}", "has Jinja"),
-        ("contacts.sql", "is the query itself"),
+        ("contacts.sql", "must be the query, not the name of a file"),
     ],
 )
 @pytest.mark.parametrize("name", ["check", "explain", "fields"])
