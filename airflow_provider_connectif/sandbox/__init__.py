@@ -8,12 +8,12 @@ hand with ``python -m airflow_provider_connectif.sandbox``, or from Python::
     with SandboxProcess(requests_per_minute=0) as sandbox:
         ...  # send requests to sandbox.url with sandbox.api_key, then look at sandbox.contacts()
 
-It accepts contacts one by one and as files to import, with a queue of ten, states over time, and error reports. It
-processes files into memory, at some ten thousand rows a second.
+It accepts contacts one by one, and files to import. Imports have a queue of ten, states over time, and error reports.
+The contacts of a file go into memory, some ten thousand rows a second.
 
-It follows the API's documentation. Where the documentation says nothing, the sandbox makes a choice, which is called an
-*assumption* in the docstring or comment next to it. The sandbox shares no code with the client of this package, so that
-it can be an independent judge of it.
+It follows the API's documentation. Where the documentation says nothing, the sandbox makes a choice. The docstring or
+comment next to such a choice calls it an *assumption*. The sandbox shares no code with the client of this package, so
+that it can judge the client independently.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ __all__ = ["SandboxProcess"]
 
 
 def __getattr__(name: str) -> object:
-    # Lazy, so that importing the package (as the server's own modules do) does not load the subprocess
-    # machinery.
+    # Imported on demand: the server's own modules import this package, and do not need the modules of SandboxProcess.
     if name == "SandboxProcess":
         from airflow_provider_connectif.sandbox.process import SandboxProcess
 

@@ -1,4 +1,4 @@
-"""``python -m airflow_provider_connectif.sandbox``: the sandbox from the command line."""
+"""The sandbox's command line: ``python -m airflow_provider_connectif.sandbox``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ test DAGs against without touching the contacts of a real account. Listens on th
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a sandbox until SIGINT or SIGTERM. Ends with status 2 when an option cannot be used."""
+    """Run a sandbox until SIGINT or SIGTERM. The process ends with status 2 if an option cannot be used."""
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
@@ -79,7 +79,7 @@ def _add_account_options(group: argparse._ArgumentGroup) -> None:
         action="append",
         type=_api_key,
         metavar="ID:SECRET[=SCOPES]",
-        help="a key, with every scope or those named; may be given again. "
+        help="a key, with the named scopes or all scopes; repeat the option for several keys. "
         f"Scopes: {', '.join(sorted(SCOPES))}; without the option: {DEFAULT_API_KEY}",
     )
     group.add_argument("--blocked", action="store_true", help="respond 403 to everything")
@@ -87,10 +87,12 @@ def _add_account_options(group: argparse._ArgumentGroup) -> None:
         "--requests-per-minute",
         type=_whole_number,
         default=100,
-        help="requests in a window; 0: no limit, but no headers either, so that tasks assume 100 a minute: rather "
-        "give a large number (%(default)s)",
+        help="requests in a window; 0: no limit and no rate-limit headers. Without headers a task keeps to 100 "
+        "requests a minute, so give a large number instead (%(default)s)",
     )
-    group.add_argument("--window-seconds", type=_seconds, default=60.0, help="length of a window (%(default)g)")
+    group.add_argument(
+        "--window-seconds", type=_seconds, default=60.0, help="length of a window in seconds (%(default)g)"
+    )
     group.add_argument(
         "--headers",
         choices=sorted(HEADER_STYLES),
@@ -104,7 +106,7 @@ def _add_contact_options(group: argparse._ArgumentGroup) -> None:
         "--fields",
         type=Path,
         metavar="FILE",
-        help="JSON list of ContactField objects, in place of its own custom ones",
+        help="JSON list of ContactField objects, which replace the default custom fields",
     )
     strictness = group.add_mutually_exclusive_group()
     strictness.add_argument(
@@ -151,13 +153,13 @@ def _add_import_options(group: argparse._ArgumentGroup) -> None:
         "--import-queue-seconds",
         type=_seconds_or_none,
         default=DEFAULT_QUEUE_SECONDS,
-        help="least time for which an import is queued (%(default)g)",
+        help="least seconds for which an import is queued (%(default)g)",
     )
     group.add_argument(
         "--report-seconds",
         type=_seconds,
         default=DEFAULT_REPORT_SECONDS,
-        help="time for which an address of an error report is valid (%(default)g)",
+        help="seconds for which the address of an error report is valid (%(default)g)",
     )
 
 

@@ -15,7 +15,7 @@ _KEY_PROPERTIES = ("_email", "_externalId")
 
 
 class KeyTakenError(Exception):
-    """A contact should get the e-mail or external id of another one; ``key_property`` names the property."""
+    """A request would give a contact the e-mail or external id of another contact. ``key_property``: the property."""
 
     def __init__(self, key_property: str) -> None:
         super().__init__(key_property)
@@ -25,8 +25,10 @@ class KeyTakenError(Exception):
 class Account:
     """All contacts in memory, the least recently written first.
 
-    ``defaults`` are the values a new contact starts with. Assumptions: the case of e-mails and the composition of their
-    accents do not matter, those of external ids do; a contact keeps the spelling of the e-mail it was created with.
+    ``defaults``: the properties with which a new contact starts.
+
+    Assumptions: the case of e-mails, and the Unicode composition of their accents, do not matter. Those of external ids
+    matter. A contact keeps the spelling of the e-mail that it was created with.
     """
 
     def __init__(self, defaults: Mapping[str, object]) -> None:
@@ -52,13 +54,13 @@ class Account:
         return None if contact_id is None else self._contacts[contact_id]
 
     def sent(self, contact: Contact) -> frozenset[str]:
-        """Return the properties of a contact that somebody has sent; the others are defaults, or its own."""
+        """Return the names of a contact's properties that a client has sent. The sandbox has set the other ones."""
         return frozenset(self._sent[str(contact["id"])])
 
     def upsert(self, key_property: str, key: str, patch: Mapping[str, object]) -> tuple[Contact, bool]:
-        """Set properties of a contact, creating it when there is none; return it and whether it was created.
+        """Set properties of a contact; create the contact if there is none. Return it and whether it was created.
 
-        A property whose value is None is removed. Raises KeyTakenError, before anything is changed.
+        A property whose value is None is removed. Raises KeyTakenError before anything is changed.
         """
         existing = self.find(key_property, key)
         self._refuse_taken_keys(patch, existing)
@@ -90,7 +92,7 @@ class Account:
 
     def _new_contact(self, key_property: str, key: str) -> Contact:
         self._created += 1
-        # Contacts with an external id count as known contacts, too, so no contact created here is anonymous.
+        # A contact with an external id counts as known, too, so no contact that is created here is anonymous.
         return {
             "id": f"{self._created:024x}",
             key_property: key,
@@ -108,7 +110,7 @@ class Account:
 
     def _remember(self, contact: Contact) -> None:
         contact_id = str(contact["id"])
-        # Taken out and put back, so that the order of the dictionary is the order of writing.
+        # The contact is removed and added again, so that the dictionary has the order in which contacts were written.
         self._contacts.pop(contact_id, None)
         self._contacts[contact_id] = contact
         for index_key in _index_keys(contact):

@@ -1,7 +1,7 @@
-"""The ASGI application: admits a request or not, responds to it, and counts it.
+"""The ASGI application: checks the key and the window of a request, responds to the request, and counts it.
 
-It is a plain ASGI callable without a framework's middleware: routing needs the path as it was sent, and a test that
-sends ten thousand contacts should wait for the client, not for the sandbox.
+It is a plain ASGI callable without a framework's middleware. Routing needs the path as the client sent it, and the
+sandbox must be faster than the client when a test sends ten thousand contacts.
 """
 
 from __future__ import annotations
@@ -33,14 +33,18 @@ TRANSPORT = "sandbox.transport"
 
 
 class _Response(NamedTuple):
-    """The response to a request, None if it gets none, and what caused it where the response does not say."""
+    """The response to a request.
+
+    ``response``: None: the request gets no response. ``cause``: the cause of a refusal, if the response does not name
+    it; otherwise empty.
+    """
 
     response: Response | None
     cause: str = ""
 
 
 class SandboxApp:
-    """One account as an ASGI application; ``stopping`` ends delays early when the server stops."""
+    """One account as an ASGI application. The server sets ``stopping`` when it stops, which ends delays early."""
 
     def __init__(self, state: SandboxState) -> None:
         self.state = state
@@ -48,7 +52,7 @@ class SandboxApp:
         self._window_headers = HEADER_STYLES[state.settings.header_style]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Respond to one HTTP request. The server passes on nothing else."""
+        """Respond to one HTTP request. The server calls it for nothing else."""
         raw_path: bytes = scope["raw_path"]
         route, key = resolve(raw_path)
         body: bytes | None = b""
@@ -98,13 +102,16 @@ class SandboxApp:
         return _Response(None if response is None else _with_headers(response, window_headers), cause)
 
     async def _report_response(self, request: ApiRequest, authorization: bytes | None) -> _Response:
-        """As _response, for paths outside the API: no key and no window, but faults."""
+        """Return the response to a request for an error report. It needs no key and counts against no window.
+
+        Faults apply to it, too.
+        """
         action = self.state.faults.action_for(request.method, REPORT_PATH, request.key)
         perform = partial(get_error_report, self.state, request, authorization)
         return _Response(perform()) if action is None else await self._strike(action, perform)
 
     async def _strike(self, action: FaultAction, perform: Callable[[], Response]) -> _Response:
-        """Carry out a fault; ``perform`` gives the request its normal effect and response."""
+        """Carry out a fault. ``perform`` carries out the request and returns its normal response."""
         performed = perform() if action.apply else None
         if action.delay_s:
             await self._pause(action.delay_s)
@@ -162,7 +169,7 @@ def _with_headers(response: Response, headers: Mapping[str, str]) -> Response:
 
 
 async def _read_body(receive: Receive) -> bytes | None:
-    """Return the request's body, or None when it is longer than the sandbox takes. Raises ClientGoneError."""
+    """Return the request's body, or None if it is longer than MAX_BODY_BYTES. Raises ClientGoneError."""
     chunks: list[bytes] = []
     length = 0
     while True:
@@ -179,6 +186,6 @@ async def _read_body(receive: Receive) -> bytes | None:
 
 async def _drop_connection(scope: Scope, receive: Receive) -> None:
     scope["state"][TRANSPORT].abort()
-    # Until the server has noticed: if the application returned earlier, the server would report a missing response.
+    # Wait until the server has noticed: if the application returned now, the server would report a missing response.
     while (await receive())["type"] != "http.disconnect":
         pass

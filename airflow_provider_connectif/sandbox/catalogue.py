@@ -21,15 +21,15 @@ _MICROSECOND_DIGITS = re.compile(r"(\.[0-9]{6})[0-9]+")
 
 
 class CatalogueError(ValueError):
-    """A field definition, or a file of them, that cannot be used; the message says which and why."""
+    """A field definition, or a file with definitions, cannot be used. The message says which one, and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContactField:
     """One property of a contact.
 
-    ``definition`` is the JSON object that the API serves; the other attributes are for checking values. Limits are None
-    where the definition has none; ``min_date`` and ``max_date`` are aware datetimes.
+    ``definition`` is the JSON object that the API returns. The other attributes are for checking values. A limit is
+    None if the definition does not have it. ``min_date`` and ``max_date`` are aware datetimes.
     """
 
     id: str
@@ -49,7 +49,7 @@ class ContactField:
     def from_definition(cls, definition: Mapping[str, object]) -> ContactField:
         """Read a ``ContactField`` object of the API (``id``, ``type``, ``readOnly``, ``options``...).
 
-        Only ``id`` and ``type`` are required; unknown keys are returned unchanged.
+        Only ``id`` and ``type`` are required. Unknown keys stay in ``definition``.
         Raises CatalogueError.
         """
         field_id, field_type = definition.get("id"), definition.get("type")
@@ -75,7 +75,7 @@ class ContactField:
 
     @property
     def default_value(self) -> object:
-        """The value a new contact gets when the field is required; None where the definition has none."""
+        """The value that a new contact gets if the field is required; None: the definition has no such value."""
         return self.definition.get("defaultValue")
 
 

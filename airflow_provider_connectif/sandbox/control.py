@@ -1,4 +1,4 @@
-"""The sandbox's own endpoints under ``/_sandbox/``: to inspect it, to reset it, and to add faults.
+"""The sandbox's own endpoints under ``/_sandbox/``: they show its state, reset it, and add faults.
 
 They need no API key and do not count against the window.
 """
@@ -20,11 +20,11 @@ from airflow_provider_connectif.sandbox.state import SandboxState
 
 
 class ControlError(ValueError):
-    """A control request that asks for something impossible; the message says what."""
+    """A request to the sandbox's own endpoints cannot be carried out. The message says why."""
 
 
 def control_response(state: SandboxState, method: str, path: str, query: str, body: bytes | None) -> Response:
-    """Respond to a request to ``/`` or ``/_sandbox/...``; 400, 404 and 405 carry an HttpError."""
+    """Respond to a request to ``/`` or ``/_sandbox/...``. The body of 400, 404 and 405 is an HttpError."""
     methods = CONTROLS.get(path.rstrip("/") or "/")
     if methods is None:
         return http_error(404, f"The sandbox has no {path}")
@@ -38,8 +38,8 @@ def control_response(state: SandboxState, method: str, path: str, query: str, bo
 
 
 def _page(state: SandboxState, query: str, body: bytes) -> Response:
-    # The page loads nothing from elsewhere. If a value of a contact were ever not escaped, this header keeps it from
-    # running.
+    # The page loads nothing from elsewhere. If a value of a contact were not escaped by mistake, this header would keep
+    # it from running as a script.
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     return Response(
         overview_page(state, _view(query)).encode("utf-8", "replace"),

@@ -1,7 +1,7 @@
 """The default fields of the sandbox's account: the documented system fields and a custom set.
 
-The system properties, the read-only ones and the values of the status properties are documented.
-Their labels are an assumption, and so are the types of the read-only ones and of ``_externalId``.
+The ids of the system properties, which of them are read-only, and the values of the status properties are documented.
+The labels are an assumption, and so are the types of the read-only properties and of ``_externalId``.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _READ_ONLY_SYSTEM: tuple[tuple[str, str, str], ...] = (
     ("_expectedPurchases", "Expected purchases", "decimal"),
 )
 
-# One of each type. Boolean and checkbox fields are always required, and a required field carries a default.
+# At least one field of each type. Boolean and checkbox fields are always required, and a required field has a default.
 _CUSTOM: tuple[tuple[str, str, str, Mapping[str, object]], ...] = (
     ("city", "City", "text", {"maxLength": 80}),
     ("country", "Country", "text", {}),
@@ -109,4 +109,4 @@ SYSTEM_FIELDS: list[Mapping[str, object]] = [
 """``ContactField`` objects that every account of the sandbox has."""
 
 CUSTOM_FIELDS: list[Mapping[str, object]] = _definitions(_CUSTOM, custom=True)
-"""``ContactField`` objects of the sandbox's own store, used if no file of fields is given."""
+"""``ContactField`` objects of the default custom fields. A file of fields replaces them."""

@@ -1,4 +1,4 @@
-"""The API's endpoints, called after a request is admitted."""
+"""The API's endpoints. They are called after the key and the window of a request were checked."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ MAX_BODY_BYTES = 1024 * 1024
 class ApiRequest:
     """A request for an endpoint.
 
-    ``key`` replaces the placeholder of the path template, percent-decoded once; None without a placeholder, or if the
-    bytes are not UTF-8. ``body`` is None when it was longer than MAX_BODY_BYTES. ``base_url`` is the address the client
-    used, without a slash at the end. ``upload`` is the body if a file is expected, None if it could not be read;
-    ``fate`` is the fate of a new import by a fault.
+    ``key``: the part of the path at the template's placeholder, percent-decoded once; None: the template has no
+    placeholder, or the bytes are not UTF-8. ``body``: None: it is longer than MAX_BODY_BYTES. ``base_url``: the address
+    that the client used, without a slash at the end. ``upload``: the body if the endpoint expects a file; None: it
+    could not be read. ``fate``: the fate that a fault sets for a new import; None: the normal one.
     """
 
     method: str
@@ -50,7 +50,8 @@ class ApiRequest:
 class ContactPath:
     """One of the three ways to name a contact.
 
-    ``key_property`` is the property in the path, ``body_key`` the key property in the endpoint's documented body.
+    ``key_property``: the property in the path. ``body_key``: the key property in the endpoint's documented body; None:
+    the body has none. ``legacy``: whether this is the path ``/contacts/{email}``.
     """
 
     key_property: str
@@ -70,7 +71,7 @@ BY_EXTERNAL_ID = ContactPath("_externalId", "_email")
 
 
 def get_contact(path: ContactPath, state: SandboxState, request: ApiRequest) -> Response:
-    """200 with the contact, 400 for a key that is not valid, 404 (assumption: no documentation is known)."""
+    """Respond 200 with the contact, 400 to an invalid key, or 404 (assumption: no documentation is known)."""
     if request.key is None or not path.accepts(request.key):
         return _bad_key(path)
     contact = state.account.find(path.key_property, request.key)
@@ -78,9 +79,9 @@ def get_contact(path: ContactPath, state: SandboxState, request: ApiRequest) -> 
 
 
 def delete_contact(path: ContactPath, state: SandboxState, request: ApiRequest) -> Response:
-    """204 whether there was a contact or not, 400 as for GET.
+    """Respond 204, even if there was no contact, or 400 to an invalid key.
 
-    The 204 is an assumption, from the documented deletes of other resources.
+    The 204 is an assumption: the deletes of other resources are documented so.
     """
     if request.key is None or not path.accepts(request.key):
         return _bad_key(path)
@@ -89,9 +90,9 @@ def delete_contact(path: ContactPath, state: SandboxState, request: ApiRequest) 
 
 
 def patch_contact(path: ContactPath, state: SandboxState, request: ApiRequest) -> Response:
-    """201 or 200 with the contact; 400, 413, 415 or 422 when the request is at fault.
+    """Respond 201 or 200 with the contact, or 400, 413, 415 or 422 to a wrong request.
 
-    A request at fault changes nothing: that one bad property causes the whole patch to be rejected is an assumption.
+    A wrong request changes nothing. Assumption: one invalid property causes the whole patch to be rejected.
     """
     if request.content_type.partition(";")[0].strip().lower() != "application/json":
         return http_error(415, "The content type must be application/json")
@@ -114,12 +115,12 @@ def patch_contact(path: ContactPath, state: SandboxState, request: ApiRequest) -
 
 
 def get_store(state: SandboxState, request: ApiRequest) -> Response:
-    """200 with an ``id`` and a ``name`` (assumption: the resource's properties are not known)."""
+    """Respond 200 with an ``id`` and a ``name`` (assumption: the resource's properties are not known)."""
     return json_response(200, {"id": f"{0:024x}", "name": "Connectif sandbox"})
 
 
 def get_contact_field(state: SandboxState, request: ApiRequest) -> Response:
-    """200 with the ContactField, or 404."""
+    """Respond 200 with the ContactField, or 404."""
     contact_field = state.settings.fields.get(request.key) if request.key is not None else None
     if contact_field is None:
         return http_error(404, "The contact field does not exist")
@@ -127,7 +128,7 @@ def get_contact_field(state: SandboxState, request: ApiRequest) -> Response:
 
 
 def list_contact_fields(state: SandboxState, request: ApiRequest) -> Response:
-    """200 with ``{links: {next?, prev?}, results: [ContactField]}``."""
+    """Respond 200 with ``{links: {next?, prev?}, results: [ContactField]}``, or 400 to a wrong page number or size."""
     asked = asked_page(state, request)
     if asked is None:
         return http_error(400, "page and pageSize must be whole numbers from 1 up")
@@ -136,9 +137,9 @@ def list_contact_fields(state: SandboxState, request: ApiRequest) -> Response:
 
 
 def asked_page(state: SandboxState, request: ApiRequest) -> tuple[int, int] | None:
-    """Return the page that is asked for and its size; None (400) if one of them is not a number of 1 or more.
+    """Return the number and the size of the requested page; None: one of them is not a whole number from 1 up.
 
-    The query parameters ``page`` (from 1) and ``pageSize`` are an assumption, as is 400.
+    Assumptions: the query parameters ``page`` (from 1) and ``pageSize``, and the response 400 for None.
     """
     asked = parse_qs(request.query)
     page, page_size = (
@@ -151,7 +152,7 @@ def asked_page(state: SandboxState, request: ApiRequest) -> tuple[int, int] | No
 def page_of(
     state: SandboxState, request: ApiRequest, path: str, entries: Sequence[object], asked: tuple[int, int]
 ) -> Response:
-    """200 with one page of a list, and links to its neighbours."""
+    """Respond 200 with one page of a list, and links to the next and the previous page."""
     page, page_size = asked
     first = (page - 1) * page_size
     base = request.base_url if state.settings.links == "absolute" else ""
@@ -165,7 +166,7 @@ def page_of(
 
 
 class BadJsonError(ValueError):
-    """A body that is not a JSON object; the message says why."""
+    """A body is not a JSON object. The message says why."""
 
 
 def _json_object(body: bytes) -> dict[str, object]:
@@ -181,7 +182,8 @@ def _json_object(body: bytes) -> dict[str, object]:
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    # Assumption: RFC 8259 leaves it open what a name that stands twice means. A guess would hide a client's mistake.
+    # Assumption: an object with the same name twice is refused. RFC 8259 does not say what it means, and taking one of
+    # the values would hide a client's mistake.
     if len(dict(pairs)) != len(pairs):
         raise ValueError("a name stands twice")
     return dict(pairs)

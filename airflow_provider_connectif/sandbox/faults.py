@@ -1,4 +1,4 @@
-"""Faults on request: responses, delays and dropped connections that a test adds in advance."""
+"""Faults: responses, delays and dropped connections that a test adds before it sends its requests."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ MAX_DELAY_S = 3600.0
 
 
 class FaultError(ValueError):
-    """The description of a fault is wrong; the message says why."""
+    """The description of a fault is not valid. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class FaultAction:
-    """The action of a fault, instead of the normal response or before it.
+    """The action of a fault. It replaces the normal response, or delays it.
 
-    ``delay_s`` seconds pass first. Then the connection closes (``drop``), or the response is ``status`` with ``body``
-    and ``headers``, or, with neither, it is the normal one. With ``apply``, the request takes effect before all of
-    that, as if the response were lost on the way back. ``fate`` decides the fate of the import that the request
-    creates.
+    First, ``delay_s`` seconds pass. Then, with ``drop``, the connection closes; with ``status``, the response has this
+    status, ``body`` and ``headers``; otherwise it is the normal response. With ``apply``, the request takes effect
+    before all of that, as if only the response were lost. ``fate``: the fate of the import that the request creates;
+    None: the normal one.
     """
 
     status: int | None = None
@@ -43,11 +43,12 @@ class FaultAction:
 
 @dataclass(slots=True)
 class Fault:
-    """An action, the requests it applies to, and how often it strikes; counts the matching requests.
+    """A fault: an action, the requests that it strikes, and how often.
 
-    ``method`` and ``path`` (a path template) must be equal, ``key`` must be found in the decoded key of the
-    request; None matches everything. The first ``after`` matching requests get a normal response, then each is struck
-    with ``probability``, up to ``times`` times (None: always).
+    A request matches if its method is ``method``, its path template is ``path``, and the pattern ``key`` is found in
+    its decoded key; None matches every request. The first ``after`` matching requests get a normal response. After
+    that, the fault strikes each matching request with ``probability``, at most ``times`` times (None: no limit).
+    ``seen`` and ``struck`` count the requests that matched and that the fault has struck.
     """
 
     action: FaultAction
@@ -62,7 +63,7 @@ class Fault:
     struck: int = 0
 
     def strikes(self, method: str, path: str, key: str | None) -> bool:
-        """Return whether this request is hit, and count it."""
+        """Return whether the fault strikes this request, and count the request."""
         if self.times is not None and self.struck >= self.times:
             return False
         if not self._matches(method, path, key):
@@ -80,13 +81,13 @@ class Fault:
 
 
 class FaultList:
-    """The faults asked for, in order; the first that strikes a request is the one it gets."""
+    """The faults that a test has added, in the order in which it added them."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
 
     def add(self, fault: Fault) -> None:
-        """Append a fault."""
+        """Add a fault after the others. A request gets the first fault in this order that strikes it."""
         self._faults.append(fault)
 
     def clear(self) -> None:
@@ -94,21 +95,21 @@ class FaultList:
         self._faults.clear()
 
     def action_for(self, method: str, path: str, key: str | None) -> FaultAction | None:
-        """Return the fault's action for a request, or None for the normal response."""
+        """Return the action of the first fault that strikes a request; None: the request gets its normal response."""
         for fault in self._faults:
             if fault.strikes(method, path, key):
                 return fault.action
         return None
 
     def as_json(self) -> list[dict[str, int]]:
-        """Return ``[{seen, struck}]``, one entry for each fault in the order they were added."""
+        """Return ``[{seen, struck}]``, an entry for each fault, in the order in which the faults were added."""
         return [{"seen": fault.seen, "struck": fault.struck} for fault in self._faults]
 
 
 def parse_fault(description: object) -> Fault:
-    """Read ``{match: {method, path, key}, action: {...}, times, after, probability, seed}``.
+    """Return the fault that ``{match: {method, path, key}, action: {...}, times, after, probability, seed}`` describes.
 
-    Only ``action`` is required, with a ``status``, a ``delay_s``, ``drop`` or ``import``. Raises FaultError.
+    Only ``action`` is required. It needs a ``status``, a ``delay_s``, ``drop`` or ``import``. Raises FaultError.
     """
     fault = _Reader(description, "fault", {"match", "action", "times", "after", "probability", "seed"})
     match = _Reader(fault.values.get("match") or {}, "match", {"method", "path", "key"})
@@ -183,7 +184,10 @@ def _pattern(text: str | None) -> re.Pattern[str] | None:
 
 
 class _Reader:
-    """Typed access to the members of a JSON object; a missing member and null are the same."""
+    """Reads the members of a JSON object and checks their types. A missing member counts as null.
+
+    ``what``: the object's name, for messages. ``known``: the names of members that it may have.
+    """
 
     def __init__(self, values: object, what: str, known: set[str]) -> None:
         if not isinstance(values, dict):

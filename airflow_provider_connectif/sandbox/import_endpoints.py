@@ -16,24 +16,26 @@ from airflow_provider_connectif.sandbox.uploads import Upload
 from airflow_provider_connectif.sandbox.validation import validation_error
 
 LARGEST_FILE_BYTES = 50_000_000
-"""Documented as 50 MB; that a megabyte has a million bytes is an assumption, on the safe side."""
+"""Documented as 50 MB. Assumption: a megabyte has a million bytes, which is the stricter reading."""
 
 REPORT_PATH = "/error-reports/{id}"
-"""The path of error reports in the sandbox; the service keeps them on another host, at a signed address."""
+"""The path of error reports in the sandbox. Connectif has them on another host, at a signed address."""
 
 _FLAGS = {"true": True, "false": False}
 
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """The texts of an upload, and their faults."""
+    """The options of an upload, and the errors in them."""
 
     errors: list[dict[str, str]]
     options: ImportOptions
 
 
 def create_import(state: SandboxState, request: ApiRequest) -> Response:
-    """201 with the Import; 400 (E0401 with ten queued), 413, 415 or 422 when the request is at fault."""
+    """Respond 201 with the Import; 400 with E0401 if ten imports are queued; or 400, 413, 415 or 422 to a wrong
+    request.
+    """
     if request.content_type.partition(";")[0].strip().lower() != "multipart/form-data":
         return http_error(415, "The content type must be multipart/form-data")
     upload = request.upload
@@ -51,7 +53,9 @@ def create_import(state: SandboxState, request: ApiRequest) -> Response:
 
 
 def _read_form(upload: Upload) -> _Form:
-    """Read the options. Assumptions: missing ones are ``false`` and a comma, unknown ones are ignored."""
+    """Read the options of an upload. Assumptions: a missing switch is ``false``, a missing delimiter is a comma, and
+    unknown options are ignored.
+    """
     texts, errors = upload.texts, []
     delimiter = texts.get("delimiter", ",")
     if texts.get("type") != "contacts":
@@ -74,7 +78,7 @@ def _read_form(upload: Upload) -> _Form:
 
 
 def list_imports(state: SandboxState, request: ApiRequest) -> Response:
-    """200 with ``{links: {next?, prev?}, results: [Import]}``, paged as contact fields are."""
+    """Respond 200 with ``{links: {next?, prev?}, results: [Import]}``, in pages like those of contact fields."""
     asked = asked_page(state, request)
     if asked is None:
         return http_error(400, "page and pageSize must be whole numbers from 1 up")
@@ -83,7 +87,7 @@ def list_imports(state: SandboxState, request: ApiRequest) -> Response:
 
 
 def get_import(state: SandboxState, request: ApiRequest) -> Response:
-    """200 with the Import, with a fresh address of its error report when rows were refused; or 404."""
+    """Respond 200 with the Import, or 404. If rows were rejected, it has a new address of its error report."""
     one = state.imports.find(request.key)
     if one is None:
         return _missing()
@@ -96,7 +100,10 @@ def get_import(state: SandboxState, request: ApiRequest) -> Response:
 
 
 def delete_import(state: SandboxState, request: ApiRequest) -> Response:
-    """204, or 404; 400 in states other than finished and error (assumption: only the refusal is documented)."""
+    """Respond 204, 404, or 400 in states other than finished and error.
+
+    Assumption: the status 400. Only the refusal is documented.
+    """
     one = state.imports.find(request.key)
     if one is None:
         return _missing()
@@ -107,9 +114,9 @@ def delete_import(state: SandboxState, request: ApiRequest) -> Response:
 
 
 def get_error_report(state: SandboxState, request: ApiRequest, authorization: bytes | None) -> Response:
-    """200 with the CSV file; 403 for an address that has expired, as object stores respond.
+    """Respond 200 with the CSV file, or 403 to an address that has expired, as object stores do.
 
-    No key is needed. A request with a key gets 400, so that sending it is noticed.
+    No API key is needed. A request with a key gets 400, so that a test notices a client that sends it.
     """
     if authorization is not None:
         return http_error(400, "An error report is fetched by its address alone; the API key does not belong here")

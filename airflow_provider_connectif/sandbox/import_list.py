@@ -1,4 +1,4 @@
-"""Imports: the list of them, the queue of ten, and the work on each file over time."""
+"""The list of imports, their queue of ten, and the processing of each file over time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from airflow_provider_connectif.sandbox.request_log import utc_timestamp
 from airflow_provider_connectif.sandbox.settings import Settings
 
 QUEUE_LENGTH = 10
-"""Documented: with ten imports queued another one is refused (400, E0401)."""
+"""Documented: while ten imports are queued, another one is refused (400, E0401)."""
 
 QUEUED, IN_PROGRESS, FINISHED, ERROR, CANCELLED = "queued", "inProgress", "finished", "error", "cancelled"
 
@@ -35,8 +35,10 @@ _SPOOLED_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ImportFate:
-    """The fate of an import, on request. ``stuck``: the state in which it stays. ``end``: its last state, any word,
-    reached after ``after_rows`` rows (None: all of them).
+    """The fate that a test can set for an import.
+
+    ``stuck``: the state in which the import stays until it is released; None: it does not stay. ``end``: its last
+    state, which may be any word. ``after_rows``: the number of rows after which it ends; None: all rows.
     """
 
     stuck: str | None = None
@@ -55,7 +57,12 @@ class ImportOptions:
 
 @dataclass(slots=True, eq=False)
 class Import:
-    """One import. ``file`` is the uploaded file, ``report`` has the rejected rows; None: nothing yet."""
+    """One import.
+
+    ``file``: the uploaded file; None: there is none, or the import has ended. ``report``: the error report with the
+    rejected rows; None: no row was rejected yet. ``report_addresses``: the monotonic time at which an address of the
+    report expires, by its signature.
+    """
 
     id: str
     origin: str
@@ -72,7 +79,7 @@ class Import:
     report_addresses: dict[str, float] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
-        """Return the resource "Import" without the report's address."""
+        """Return the resource "Import", without the address of the error report."""
         return {
             "id": self.id,
             "type": "contacts",
@@ -90,7 +97,7 @@ class Import:
         }
 
     def end(self, status: str) -> None:
-        """Reach the last state."""
+        """Set the last state, and close the file."""
         self.status = status
         if status == CANCELLED:
             self.times["cancelledAt"] = utc_timestamp()
@@ -99,7 +106,10 @@ class Import:
         self._close_file()
 
     def new_report_address(self, valid_s: float) -> str | None:
-        """Return the signature of a fresh address of the report; None when no row was refused."""
+        """Return the signature of a new address of the report; None: there is no report, or the import is not finished.
+
+        ``valid_s``: seconds for which the address is valid.
+        """
         if self.status != FINISHED or self.report is None:
             return None
         signature = secrets.token_urlsafe(16)
@@ -107,7 +117,7 @@ class Import:
         return signature
 
     def close(self) -> None:
-        """Give up the files."""
+        """Close the file and the report."""
         self._close_file()
         if self.report is not None:
             self.report.close()
@@ -119,10 +129,10 @@ class Import:
 
 
 class ImportList:
-    """All imports of the account; those of the app and the API share one list and one queue, as documented.
+    """All imports of the account. As documented, the imports of the app and the API share one list and one queue.
 
-    Assumptions: they are processed one after another, at ``import_rows_per_second``; the newest is first in the list;
-    one that is stuck does not delay the others.
+    Assumptions: imports are processed one after another, at ``import_rows_per_second``; the newest import is first in
+    the list; a stuck import does not delay the others.
     """
 
     def __init__(self, settings: Settings, account: Account) -> None:
@@ -149,7 +159,7 @@ class ImportList:
         return sum(one.status == QUEUED for one in self._imports.values()) >= QUEUE_LENGTH
 
     def add(self, file: IO[bytes] | None, options: ImportOptions, fate: ImportFate, origin: str = "api") -> Import:
-        """Queue an import; without a file it belongs to another integration, or to the app."""
+        """Queue an import and return it. Without a file it stands for one of the app or of another integration."""
         self._created += 1
         total = 0 if file is None else _count_rows(file, options.delimiter)
         one = Import(f"{self._created:024x}", origin, options, fate, file, total)
@@ -159,12 +169,12 @@ class ImportList:
         return one
 
     def remove(self, one: Import) -> None:
-        """Take an import off the list."""
+        """Remove an import from the list."""
         one.close()
         del self._imports[one.id]
 
     def release(self) -> None:
-        """Release the imports that were stopped on request."""
+        """Release all stuck imports: they continue, or end."""
         for one in self._imports.values():
             if one.status == IN_PROGRESS and one.fate.stuck == IN_PROGRESS:
                 one.end(one.fate.end)
@@ -172,7 +182,7 @@ class ImportList:
         self._wake()
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all imports, and stop processing."""
         if self._worker is not None:
             self._worker.cancel()
             self._worker = None
@@ -230,7 +240,7 @@ class ImportList:
             one.success += 1
 
     def _refuse(self, one: Import, reader: RowReader, line: int, cells: list[str], reason: str) -> None:
-        """Count a refused row and report it. The columns are an assumption: line from 2 up, key, reason."""
+        """Count a rejected row and add it to the report. Assumption: the columns are line (from 2 up), key, reason."""
         one.errors += 1
         key = cells[reader.key_column] if len(cells) > reader.key_column else ""
         rows = [(str(line), key, reason)]
@@ -245,7 +255,7 @@ class ImportList:
 def _patch(
     options: ImportOptions, row: ImportRow, existing: Mapping[str, object] | None
 ) -> Mapping[str, object] | None:
-    """Return the properties that a row sets, None if the contact stays unchanged."""
+    """Return the properties that a row sets; None: the contact stays unchanged."""
     if existing is None:
         return row.properties
     if not options.override_existing:
@@ -256,7 +266,7 @@ def _patch(
 
 
 def _count_rows(file: IO[bytes], delimiter: str) -> int:
-    """Return the number of rows without the header, as far as the file can be read."""
+    """Return the number of rows without the header. If the file is broken, count the rows before the error."""
     count = -1
     try:
         for _ in read_records(file, delimiter):  # type: ignore[arg-type]

@@ -19,16 +19,16 @@ _NATIONAL_PHONE = re.compile(r"[0-9]+")
 
 
 class ImportFileError(ValueError):
-    """The file as a whole cannot be imported; the message says why."""
+    """The whole file cannot be imported. The message says why."""
 
 
 class RowError(ValueError):
-    """One row is refused; the message says why and holds no value of the row."""
+    """One row is rejected. The message says why; it contains no value of the row."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportRow:
-    """The ``properties`` that one row sets, of the contact that has ``key`` as its ``key_property``."""
+    """A row: it sets ``properties`` of the contact whose property ``key_property`` has the value ``key``."""
 
     key_property: str
     key: str
@@ -36,10 +36,10 @@ class ImportRow:
 
 
 def read_records(file: BinaryIO, delimiter: str) -> Iterator[list[str]]:
-    """Yield the cells of each record, the header first; the file is read as it is needed.
+    """Yield the cells of each record, the header first. The file is read bit by bit.
 
-    Raises ImportFileError. Assumption: a byte order mark is part of the first column's name; nothing documents its
-    removal.
+    Raises ImportFileError. Assumption: a byte order mark is part of the first column's name, because its removal is not
+    documented.
     """
     file.seek(0)
     lines = (line.decode("utf-8") for line in file)
@@ -52,10 +52,10 @@ def read_records(file: BinaryIO, delimiter: str) -> Iterator[list[str]]:
 
 
 class RowReader:
-    """Reads rows by the header of their file. Raises ImportFileError when no column can be the key.
+    """Reads rows by the header of their file. Raises ImportFileError if no column can be the key.
 
-    Columns that the account does not have are ignored, as documented; that read-only ones are ignored, too, is an
-    assumption. With both keys the external id has priority.
+    As documented, columns that the account does not have are ignored. Assumption: read-only columns are ignored, too.
+    If the file has both keys, the external id is the key.
     """
 
     def __init__(self, header: list[str], fields: Mapping[str, ContactField]) -> None:
@@ -71,8 +71,9 @@ class RowReader:
         ]
 
     def read(self, cells: list[str]) -> ImportRow:
-        """Return the properties that a row sets. Raises RowError; that a bad cell causes its whole row to be rejected
-        is an assumption.
+        """Return the properties that a row sets. Raises RowError.
+
+        Assumption: one invalid cell causes the whole row to be rejected.
         """
         if len(cells) != self.width:
             raise RowError(f"the row has {len(cells)} cells, the header {self.width}")
@@ -124,7 +125,7 @@ def _phone(contact_field: ContactField, cell: str) -> object:
 
 
 def _checkbox(contact_field: ContactField, cell: str) -> object:
-    # Assumption: an empty cell chooses nothing, which the checkbox of a PATCH may do as well.
+    # Assumption: an empty cell chooses no option. A PATCH may choose no option, too.
     return cell.split("|") if cell else []
 
 
@@ -143,8 +144,9 @@ CELLS: Mapping[str, Callable[[ContactField, str], object]] = {
     "radio": _text,
     "checkbox": _checkbox,
 }
-"""Converts a cell to the value of a PATCH, by the field's type; the checks of a PATCH follow.
+"""The functions that convert a cell to the value of a PATCH, by the field's type. The value is then checked as in a
+PATCH.
 
 Blank phone, date, integer, decimal and radio cells are rejected: help centre 360014217640, an older text, still valid
-by its examples. For boolean and e-mail that is an assumption.
+by its examples. Assumption: blank boolean and e-mail cells are rejected, too.
 """

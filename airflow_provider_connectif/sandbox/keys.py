@@ -1,4 +1,4 @@
-"""API keys and the scopes they carry."""
+"""API keys and their scopes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ SCOPES = frozenset(
         *("contact-fields:read", "store:read"),
     }
 )
-"""Every scope the sandbox knows, as ``resource:action``: the vendor's names in a spelling of our own."""
+"""Every scope of the sandbox, as ``resource:action``. Connectif has the same scopes, but spells them differently."""
 
 _KEY = re.compile(r"(?P<pair>[^\s:=]+:[\x21-\x7e]+?)(?:=(?P<scopes>[a-z-]+:[a-z]+(?:,[a-z-]+:[a-z]+)*))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key as the user interface shows it, ``keyId:keySecret`` in ``pair``, and its scopes."""
+    """An API key and its scopes. ``pair``: ``keyId:keySecret``, as Connectif's user interface shows it."""
 
     pair: str
     scopes: frozenset[str] = SCOPES
@@ -48,5 +48,5 @@ class KeyRing:
         self._scopes = {f"apiKey {key.pair}".encode("ascii"): key.scopes for key in keys}
 
     def scopes_of(self, authorization: bytes | None) -> frozenset[str] | None:
-        """Return the scopes behind a header value, or None when no key fits (401)."""
+        """Return the scopes of the key in a header value; None: there is no such key (401)."""
         return self._scopes.get(authorization) if authorization is not None else None

@@ -23,12 +23,12 @@ from airflow_provider_connectif.sandbox.state import SandboxState
 SHOWN_CONTACTS = 50
 SHOWN_IMPORTS = 20
 OPEN_REFUSALS = 10
-"""Refused requests that are in sight; those before them open on request."""
+"""The number of refused requests that the page shows at once. A click shows the earlier ones."""
 REFRESH_S = 2
 
 _KEYS = ("_email", "_externalId")
 
-# By the class of a status: what it means for the one who has sent the request.
+# The meaning of a status for the client, by the first digit of the status.
 _GROUP_OF_STATUS = {"2": "delivered", "4": "refused"}
 _TO_BE_RETRIED = "undelivered"
 _WORDS_OF_STATUS = {
@@ -45,11 +45,15 @@ _WORDS_OF_STATUS = {
     "429": "too many",
     "503": "unavailable",
 }
-"""Short, as the picture of the requests has little room."""
+"""Short words for a status: the picture of the requests has little room."""
 
 
 class View(StrEnum):
-    """The page renews itself, holds still, or is a copy that is saved; by the address's query."""
+    """The kinds of the page, by the query of its address.
+
+    ``LIVE``: it reloads itself. ``STILL``: it does not. ``COPY``: it is to be saved as a file, and has no link to
+    reload.
+    """
 
     LIVE = ""
     STILL = "still"
@@ -57,7 +61,7 @@ class View(StrEnum):
 
 
 def overview_page(state: SandboxState, view: View = View.LIVE) -> str:
-    """Return the whole page. Every value that came from outside is escaped."""
+    """Return the whole page. Every value from outside is escaped."""
     refresh = f'<meta http-equiv="refresh" content="{REFRESH_S}">\n' if view is View.LIVE else ""
     return f"""<!doctype html>
 <html lang="en">
@@ -214,5 +218,5 @@ def _texts(values: Sequence[object]) -> Iterator[str]:
 
 
 def _clock(time: str) -> str:
-    """The time of day of an ISO 8601 timestamp in UTC."""
+    """Return the time of day of a timestamp (ISO 8601, in UTC), as a ``<time>`` element."""
     return f'<time datetime="{plain(time)}">{plain(time[11:19])}</time>'

@@ -1,4 +1,4 @@
-"""The sandbox's additions to the pages' style sheet; in a module, so that no wheel leaves them out."""
+"""The sandbox's additions to the pages' style sheet. They are in a Python module, so that every wheel contains them."""
 
 from airflow_provider_connectif.look.style import STYLE as LOOK
 

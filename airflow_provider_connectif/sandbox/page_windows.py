@@ -12,7 +12,7 @@ _WIDTH, _HEIGHT, _BAR, _STEP = 420, 90, 5, 7
 
 
 def windows_section(window: RateWindow) -> str:
-    """The window now, how many windows there were, and a bar for each."""
+    """Return the section: the window now, the number of windows, and a bar for each of the last ones."""
     return (
         '<section aria-labelledby="windows"><h2 id="windows">Rate limit</h2>'
         f"{_now(window)}{_so_far(window)}{_bars(list(window.latest), window.limit)}</section>"

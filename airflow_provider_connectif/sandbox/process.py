@@ -26,22 +26,33 @@ _CONTROL_TIMEOUT_S = 30.0
 
 
 class SandboxError(RuntimeError):
-    """The sandbox did not start, or refused a control request; the message carries its own words."""
+    """The sandbox did not start, or refused a request of a method. The message quotes the sandbox."""
 
 
 class SandboxProcess:
     """A sandbox that runs from ``with`` to the end of the block, on a free loopback port.
 
-    The arguments are the command line's options and mean the same (see ``python -m`` with ``--help``):
+    The arguments are the options of the command line: see ``python -m airflow_provider_connectif.sandbox --help``. The
+    defaults are the same, except those of imports: here, imports are processed at once.
 
-    requests_per_minute: requests in a window of ``window_seconds``; 0 for no limit.
-    api_key: one key or several, each ``id:secret`` or ``id:secret=scope,scope``.
-    headers: the rate-limit headers of responses. fields: a JSON file of contact fields.
-    import_rows_per_second, import_queue_seconds: the speed at which imports are processed, and the time for which they
-    are queued. report_seconds: the time for which the address of an error report is valid. start_deadline_s: time limit
-    for the start, in seconds.
-
-    Raises ValueError for an invalid key, and SandboxError if it does not start or refuses a method's request.
+    :param requests_per_minute: requests in a window of ``window_seconds``; 0: no limit and no rate-limit headers.
+        Without headers a task keeps to 100 requests a minute, so give a large number instead.
+    :param window_seconds: the length of a window.
+    :param api_key: one key or several, each ``id:secret`` or ``id:secret=scope,scope``.
+    :param headers: the rate-limit headers of responses.
+    :param nulls: the effect of null on a property.
+    :param fields: a JSON file of contact fields, which replace the default custom fields.
+    :param any_fields: accept undefined custom fields.
+    :param custom_fields: the endpoints that accept custom fields.
+    :param page_size: contact fields on a page.
+    :param links: the form of ``links.next`` and ``links.prev``.
+    :param blocked: respond 403 to everything.
+    :param import_rows_per_second: rows of imports that are processed per second; 0 (default): as fast as possible.
+    :param import_queue_seconds: least seconds for which an import is queued. Default 0.
+    :param report_seconds: seconds for which the address of an error report is valid.
+    :param start_deadline_s: time limit for the start, in seconds.
+    :raises ValueError: an API key is not valid.
+    :raises SandboxError: the sandbox does not start, or refuses the request of a method.
     """
 
     def __init__(
@@ -81,7 +92,7 @@ class SandboxProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
         self._last_log = ""
-        # No proxy of the environment is used: the address is on this machine.
+        # The address is on this machine, so no proxy from the environment is used.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def __enter__(self) -> SandboxProcess:
@@ -98,7 +109,7 @@ class SandboxProcess:
 
         Afterwards ``url`` is its address, without a slash at the end.
         """
-        # A file instead of a pipe: nothing reads it, and a full pipe would stop the server.
+        # A file instead of a pipe: nothing reads it while the server runs, and a full pipe would stop the server.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         with contextlib.ExitStack() as if_it_fails:
             if_it_fails.callback(self.stop)
@@ -116,7 +127,7 @@ class SandboxProcess:
         self.url = line.partition(" on ")[2].split()[0].rstrip("/")
 
     def stop(self) -> int | None:
-        """End the process and return its exit status, None when it was not running."""
+        """End the process and return its exit status; None: it was not running."""
         if self._process is None:
             return None
         process, self._process = self._process, None
@@ -134,14 +145,14 @@ class SandboxProcess:
         return status
 
     def log_text(self) -> str:
-        """Return what the server wrote to its standard error until now: nothing, when all is well."""
+        """Return the text that the server has written to its standard error; empty: the server had no error."""
         if self._errors is None or self._errors.closed:
             return self._last_log
-        # Read by position, as the server's own offset in the shared file must not move.
+        # ``pread`` does not move the offset, which the server shares.
         return os.pread(self._errors.fileno(), 1_000_000, 0).decode("utf-8", "replace")
 
     def contacts(self) -> dict[str, dict[str, Any]]:
-        """Return every contact by its e-mail, or by its external id where it has no e-mail."""
+        """Return every contact by its e-mail, or by its external id if it has no e-mail."""
         found = self._control("GET", "contacts")["contacts"]
         return {str(contact.get("_email") or contact["_externalId"]): contact for contact in found}
 
@@ -166,23 +177,25 @@ class SandboxProcess:
         probability: float = 1.0,
         seed: int | None = None,
     ) -> None:
-        """Make matching requests fail, or wait.
+        """Make matching requests fail, or wait. A request gets the first fault that strikes it.
 
-        action: ``{"status": 503, "body": "", "headers": {}}``, ``{"delay_s": 2.0}`` or ``{"drop": True}``;
-        with ``"apply": True`` the request takes effect all the same. For ``POST /imports/`` also
-        an ``import``: ``{"import": {"stuck": "queued"}}`` keeps it ``queued`` or ``inProgress`` until
-        ``release_imports``; ``{"import": {"end": "error", "after_rows": 10}}`` ends it with this status
-        (``error``, ``cancelled`` or any word) after so many rows.
-        match: ``method``, ``path`` (a template such as ``/contacts/{email}``), ``key`` (a regular expression
-        on the decoded key).
-        times: number of requests (None: all). after: number of matching requests that get a normal response first.
-        probability: from 0 to 1, drawn from ``seed``.
+        :param action: ``{"status": 503, "body": "", "headers": {}}``, ``{"delay_s": 2.0}`` or ``{"drop": True}``. With
+            ``"apply": True`` the request takes effect all the same. For ``POST /imports/`` the action may also be about
+            the new import: ``{"import": {"stuck": "queued"}}`` keeps it ``queued`` (or ``inProgress``) until
+            :meth:`release_imports`; ``{"import": {"end": "error", "after_rows": 10}}`` ends it after 10 rows with the
+            status ``error`` (or ``cancelled``, or any other word).
+        :param match: ``method``, ``path`` (a template such as ``/contacts/{email}``) and ``key`` (a regular expression
+            that is searched for in the decoded key). Default: every request matches.
+        :param times: the most requests that the fault strikes; ``None``: no limit.
+        :param after: the number of matching requests that get a normal response first.
+        :param probability: the probability, from 0 to 1, that the fault strikes a matching request.
+        :param seed: the seed of the random numbers for ``probability``; ``None``: a random one.
         """
         description = {"action": action, "match": match, "times": times, "after": after}
         self._control("POST", "faults", {**description, "probability": probability, "seed": seed})
 
     def faults(self) -> list[dict[str, int]]:
-        """Return ``[{seen, struck}]``: how many requests matched each fault and how many it changed."""
+        """Return ``[{seen, struck}]``, for each fault the numbers of requests that matched and that were struck."""
         faults: list[dict[str, int]] = self._control("GET", "faults")["faults"]
         return faults
 
@@ -196,11 +209,11 @@ class SandboxProcess:
         return imports
 
     def queue_imports(self, count: int) -> None:
-        """Queue imports as if the app had started them; they stay until released."""
+        """Queue imports as if the app had started them. They stay queued until :meth:`release_imports`."""
         self._control("POST", "imports", {"queued": count})
 
     def release_imports(self) -> None:
-        """Release imports that were stopped on request."""
+        """Release the imports of :meth:`queue_imports`, and those that a fault keeps in a state."""
         self._control("POST", "imports/release")
 
     def set_blocked(self, blocked: bool) -> None:
@@ -208,7 +221,7 @@ class SandboxProcess:
         self._control("POST", "account", {"blocked": blocked})
 
     def reset(self) -> None:
-        """Empty contacts, imports, log and window; faults stay."""
+        """Remove all contacts, imports and logged requests, and begin a new window. Faults stay."""
         self._control("POST", "reset")
 
     def _control(self, method: str, name: str, content: object = None) -> dict[str, Any]:
@@ -230,7 +243,10 @@ def _python_path() -> str:
 
 
 def _first_line(process: subprocess.Popen[bytes], deadline: float) -> str:
-    """Return what the process writes up to its first line end, less when it ends before the deadline."""
+    """Return the first line that the process writes; less if the process ends earlier.
+
+    After the deadline, return a message and the text so far.
+    """
     if process.stdout is None:
         return ""
     line = b""

@@ -1,4 +1,4 @@
-"""The requests that were refused, each with its reason, for the page."""
+"""The refused requests, each with its reason, for the page."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ WINDOW_USED_UP = "the window's requests are used up"
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One refused request. ``path``: the template. ``key``: the contact's, decoded; None where the path has none.
+    """One refused request.
 
-    ``status``: None if the connection was closed without a response. ``reason``: may quote names, no values.
+    ``path``: the path template. ``key``: the decoded key in the path; None: the path has no key. ``status``: None: the
+    connection was closed without a response. ``reason``: it may quote names, but no values.
     """
 
     time: str
@@ -41,10 +42,11 @@ class RefusalList:
         self._latest: deque[Refusal] = deque(maxlen=KEPT_REFUSALS)
 
     def note(self, method: str, path: str, key: str | None, response: Response | None, cause: str) -> None:
-        """Take note of a request unless its response is a success.
+        """Record a request if its status is 400 or more, or if it got no response.
 
-        :param response: None: it got none.
-        :param cause: what the response itself does not say; may be empty.
+        :param path: the path template.
+        :param response: the response; None: the request got no response.
+        :param cause: the cause, if the response does not name it; otherwise empty.
         """
         status = None if response is None else response.status_code
         if status is not None and status < 400:
@@ -59,13 +61,13 @@ class RefusalList:
         return reversed(self._latest)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all records, and count from 0 again."""
         self.total = 0
         self._latest.clear()
 
 
 def _detail(response: Response) -> str:
-    """Return the words of a response's body: an HttpError's detail, the reason of each property, or its text."""
+    """Return the reasons in a response's body: the reason of each property, the detail of an HttpError, or the text."""
     text = bytes(response.body).decode("utf-8", "replace")
     try:
         content = json.loads(text)

@@ -19,9 +19,10 @@ def utc_timestamp() -> str:
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One request. ``path`` is the template, such as ``/contacts/{email}``, never the key itself.
+    """One request.
 
-    ``status`` is None when the connection was closed without a response.
+    ``path``: the path template, such as ``/contacts/{email}``; it never has the key. ``status``: None: the connection
+    was closed without a response.
     """
 
     time: str
@@ -44,13 +45,16 @@ class RequestLog:
         return self.by_status.total()
 
     def add(self, method: str, path: str, status: int | None) -> None:
-        """Count a request; ``status`` None means that it got no response."""
+        """Count a request.
+
+        ``path``: the path template. ``status``: None: the request got no response.
+        """
         self.by_status[DROPPED if status is None else str(status)] += 1
         self.by_endpoint[f"{method} {path}"] += 1
         self._recent.append(LogEntry(utc_timestamp(), method, path, status))
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all entries, and count from 0 again."""
         self.by_status.clear()
         self.by_endpoint.clear()
         self._recent.clear()

@@ -9,12 +9,12 @@ from starlette.responses import Response
 
 
 def json_response(status: int, content: object) -> Response:
-    """Return ``content`` as JSON, in ASCII so that a lone surrogate can be returned unchanged."""
+    """Return a response with ``content`` as JSON. The JSON is ASCII, so that it can have a lone surrogate."""
     return Response(json.dumps(content, separators=(",", ":")), status, media_type="application/json")
 
 
 def empty_response(status: int) -> Response:
-    """Return a response without a body, as for 401 and 429, to which the documents attach no resource."""
+    """Return a response without a body, such as 401 and 429: the documentation names no resource for them."""
     return Response(status_code=status)
 
 

@@ -1,7 +1,7 @@
 """Finds the endpoint of a path.
 
-Routing uses the path as it was sent: a server framework decodes it first, and the ``%2F`` of an e-mail or external id
-then looks like a separator.
+Routing uses the path as the client sent it. A server framework would decode it first, and the ``%2F`` in an e-mail or
+external id would then look like a separator.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ from airflow_provider_connectif.sandbox.state import SandboxState
 Endpoint = Callable[[SandboxState, ApiRequest], Response]
 
 UNKNOWN_PATH = "(unknown path)"
-"""The template under which requests to no known endpoint are logged."""
+"""The template under which a request is logged if there is no endpoint for its path."""
 
 SCOPE_ACTIONS: Mapping[str, str] = {"GET": "read", "PATCH": "write", "POST": "write", "DELETE": "delete"}
-"""The action half of the scope that a method needs."""
+"""The second part of the scope that a method needs: the action."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path template, the resource half of the scopes it needs, and its endpoint for each method."""
+    """A path template, the first part of the scopes that it needs (the resource), and an endpoint for each method."""
 
     template: str
     resource: str
@@ -77,21 +77,23 @@ ROUTES: tuple[Route, ...] = (
 )
 """All endpoints; a path ends with one slash or none."""
 
-# By the path before the placeholder; a template without one is found by its whole path.
+# Templates with a placeholder, by the path before it; and templates without one, by the whole path.
 _WITH_KEY = {route.template.rpartition("/")[0]: route for route in ROUTES if route.template.endswith("}")}
 _WITHOUT_KEY = {route.template.rstrip("/"): route for route in ROUTES if route.template.endswith("/")}
 
 
-# Not an endpoint of the API, and so not in the table; it is found here because a path is routed once.
+# Error reports are no endpoint of the API, so they are not in ROUTES. But :func:`resolve` must find them, too.
 _REPORTS = Route(REPORT_PATH, "error-reports", {})
 _WITH_KEY[REPORT_PATH.rpartition("/")[0]] = _REPORTS
 
 
 def resolve(raw_path: bytes) -> tuple[Route | None, str | None]:
-    """Return the route of a path as it was sent and the key in it, percent-decoded exactly once.
+    """Return the route of a path, and the key in the path, percent-decoded exactly once.
 
-    The route is None when there is no such endpoint; the key is None without a placeholder, or when its bytes
+    The route is None if there is no such endpoint. The key is None if the template has no placeholder, or if the bytes
     are not UTF-8. ``+`` stays a plus, as everywhere in a path.
+
+    ``raw_path``: the path as the client sent it.
     """
     path = raw_path.decode("latin-1").removesuffix("/")
     if (plain := _WITHOUT_KEY.get(path)) is not None:

@@ -26,9 +26,9 @@ class NotLoopbackError(ValueError):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket bound to a loopback ``host`` (address or ``localhost``) and ``port`` (0: a free one).
+    """Return a socket bound to a loopback ``host`` (an address or ``localhost``) and a ``port`` (0: a free one).
 
-    Raises NotLoopbackError, and OSError when the port is not free.
+    Raises NotLoopbackError if the host is another one, and OSError if the port is not free.
     """
     try:
         address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
@@ -39,8 +39,8 @@ def listen(host: str, port: int) -> socket.socket:
             f"the sandbox listens on loopback addresses only, since its control needs no key; {host} is not one"
         )
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-    # The protocol is named because asyncio sets TCP_NODELAY only then: without it, every response with a body waits
-    # some 40 ms for the client's delayed acknowledgement.
+    # asyncio sets TCP_NODELAY only if the protocol is named. Without TCP_NODELAY, every response with a body waits some
+    # 40 ms for the client's delayed acknowledgement.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -54,12 +54,12 @@ def listen(host: str, port: int) -> socket.socket:
 def serve(settings: Settings, listener: socket.socket, *, output: TextIO = sys.stdout) -> None:
     """Serve requests on ``listener`` until SIGINT or SIGTERM.
 
-    Prints one line with the address to ``output`` once it accepts requests.
+    As soon as it accepts requests, it prints one line with the address to ``output``.
     """
     for stop_signal in (signal.SIGINT, signal.SIGTERM):
-        # uvicorn raises the signal again after it has ended; nothing is left to do by then.
+        # uvicorn raises the signal again after it has ended. Then nothing is left to do.
         signal.signal(stop_signal, _exit_in_order)
-    # A request that is not HTTP is a warning to uvicorn; the standard error is for the sandbox's own faults.
+    # uvicorn logs a warning for a request that is not HTTP. The standard error is only for errors of the sandbox.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     address = _address(listener)
     app = SandboxApp(SandboxState(settings, address))
@@ -79,7 +79,7 @@ def serve(settings: Settings, listener: socket.socket, *, output: TextIO = sys.s
 
 
 class _SandboxProtocol(H11Protocol):
-    """Passes the connection's transport to the application, which needs it to close a connection without a response."""
+    """Passes the connection's transport to the application, so that it can close a connection without a response."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

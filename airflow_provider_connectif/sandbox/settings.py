@@ -26,20 +26,21 @@ def _default_fields() -> Mapping[str, ContactField]:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings of one sandbox; each default is documented or, if nothing is documented, the most likely one.
+    """The settings of one sandbox. Each default is the documented value or, if nothing is documented, the likeliest.
 
-    requests_per_window, window_seconds: the account's allowance, documented as 100 a minute; 0 requests: no
-    limit.
+    requests_per_window, window_seconds: the account's rate limit, documented as 100 a minute; 0 requests: no limit.
     header_style: a name in ``window.HEADER_STYLES``.
-    blocked: the account is blocked, every response is 403.
+    blocked: the account is blocked, and every response is 403.
     nulls: the effect of null in a PATCH, ``clear`` or ``reject`` (undocumented).
-    fields: the definitions by id. any_fields: accept custom ids that have no definition (undocumented).
-    custom_fields: ``legacy-only`` refuses them on ``/contacts/email/`` and ``/contacts/external-id/``, whose
-    documented bodies do not list them.
+    fields: the definitions by id.
+    any_fields: accept custom ids that have no definition (undocumented).
+    custom_fields: ``legacy-only``: custom fields are refused on ``/contacts/email/`` and ``/contacts/external-id/``,
+    because the documented bodies of these paths do not list them.
     page_size, links: the page size of lists, and whether ``links.next`` is absolute or relative (undocumented).
-    import_rows_per_second: the speed at which imports are processed; 0: as fast as possible. import_queue_seconds: the
-    least time for which an import is queued. report_seconds: the time for which the address of an error report is
-    valid; undocumented, that of an export is 100 minutes.
+    import_rows_per_second: rows of imports that are processed per second; 0: as fast as possible.
+    import_queue_seconds: least seconds for which an import is queued.
+    report_seconds: seconds for which the address of an error report is valid (undocumented; the address of an export is
+    valid for 100 minutes).
     """
 
     api_keys: tuple[ApiKey, ...] = (ApiKey(DEFAULT_API_KEY),)

@@ -13,9 +13,9 @@ from airflow_provider_connectif.sandbox.window import RateWindow
 
 
 class SandboxState:
-    """The account, its keys, the window, the faults and the log; for the event loop's thread only.
+    """The account, its keys, the window, the faults and the log. Only the event loop's thread may use it.
 
-    ``address``: ``http://host:port`` at which the sandbox listens, for the page.
+    ``address``: the address ``http://host:port`` of the sandbox, for the page.
     """
 
     def __init__(self, settings: Settings, address: str = "") -> None:
@@ -27,8 +27,8 @@ class SandboxState:
         self.faults = FaultList()
         self.log = RequestLog()
         self.refusals = RefusalList()
-        # Assumption: a new contact gets the default of every required field, as creating such a field writes
-        # the default to all contacts.
+        # Assumption: a new contact gets the default of every required field. The reason: the creation of such a field
+        # writes the default to all contacts.
         self.account = Account(
             {
                 contact_field.id: contact_field.default_value
@@ -40,7 +40,7 @@ class SandboxState:
         self.imports = ImportList(settings, self.account)
 
     def reset(self) -> None:
-        """Empty the contacts, the imports, the log and the window; faults and the block stay."""
+        """Remove all contacts, imports and logged requests, and begin a new window. Faults and ``blocked`` stay."""
         self.imports.clear()
         self.account.clear()
         self.log.clear()

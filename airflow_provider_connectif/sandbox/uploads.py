@@ -1,4 +1,4 @@
-"""Reads the multipart body of an upload piece by piece; the file goes to the disk."""
+"""Reads the multipart body of an upload piece by piece. A large file goes to the disk."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from starlette.types import Receive
 
 from airflow_provider_connectif.sandbox.errors import ClientGoneError
 
-# Its messages about a broken body would go to the standard error, which is for the sandbox's own faults.
+# Its messages about a broken body would go to the standard error, which is only for errors of the sandbox itself.
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A form with a file; ``file`` is None if there is no file of that name."""
+    """The parts of an upload: ``texts`` by name, and the part ``file``; None: the part is missing or is not a file."""
 
     texts: dict[str, str]
     file: BinaryIO | None = None
@@ -29,12 +29,12 @@ class Upload:
 
 
 async def read_upload(headers: Headers, receive: Receive) -> Upload | None:
-    """Return the parts of a multipart body, or None if it is not one. Raises ClientGoneError."""
+    """Return the parts of a multipart body; None: the body cannot be read as one. Raises ClientGoneError."""
     form: FormData | None = None
     stream = _body(receive)
     with suppress(MultiPartException, KeyError):
         form = await MultiPartParser(headers, stream, max_files=1, max_fields=20).parse()
-    async for _ in stream:  # the rest of a body that could not be read: the response waits for its end
+    async for _ in stream:  # read the rest of a body that could not be parsed: the response comes after its end
         pass
     if form is None:
         return None

@@ -1,6 +1,6 @@
-"""Validates the properties of a PATCH: one check for each field type, by a table.
+"""Validates the properties of a PATCH. A table has one check for each field type.
 
-A check returns None, or the reason of the refusal for ``validationErrors``.
+A check returns the reason of a refusal, for ``validationErrors``; None: the value is valid.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ KEY_PROPERTIES = frozenset({"_email", "_externalId"})
 """The two properties that identify a contact."""
 
 EXTERNAL_ID_MAX_LENGTH = 50
-_EMAIL_MAX_LENGTH = 254  # assumption: that of RFC 5321, since none is documented for the API
+_EMAIL_MAX_LENGTH = 254  # assumption: the limit of RFC 5321, because the API documents none
 
 _EMAIL = re.compile(
     r'(?:"(?:\\[^\x00-\x1f]|[^"\\\x00-\x1f])+"|[^\s@"(),:;<>\[\\\]\x00-\x1f]+)'
@@ -27,7 +27,7 @@ _CUSTOM_FIELD_ID = re.compile(r"[A-Za-z][A-Za-z0-9_\-\[\]()]{0,149}")
 
 _UNKNOWN = "unknown property"
 _READ_ONLY = "read-only property"
-# Assumption: as for most databases, and no CSV carries it either.
+# Assumption: NUL is refused. Most databases refuse it, and a CSV file cannot have it either.
 _NUL = "must not have a NUL character"
 
 
@@ -35,9 +35,9 @@ _NUL = "must not have a NUL character"
 class PatchRules:
     """The rules of one endpoint of one account.
 
-    ``fields`` are the definitions by id. ``body_key`` is the key property that the body may set (None:
-    neither). ``any_fields`` lets unknown custom ids pass, ``custom_fields`` lets custom fields pass at all,
-    ``null_clears`` makes null empty a property instead of being refused.
+    ``fields``: the definitions by id. ``body_key``: the key property that the body may set; None: it may set none.
+    ``any_fields``: whether custom ids without a definition are accepted. ``custom_fields``: whether custom fields are
+    accepted at all. ``null_clears``: whether null empties a property; otherwise null is refused.
     """
 
     fields: Mapping[str, ContactField]
@@ -61,8 +61,8 @@ def validation_error(name: str, reason: str) -> dict[str, str]:
 def is_email(text: str) -> bool:
     """Return whether ``text`` is a full e-mail address.
 
-    The exact rules of the service are not known. Assumption: a quoted local part and letters of any script are valid, a
-    domain without a dot is not, nor is a character that cannot be seen.
+    The exact rules of Connectif are not known. Assumptions: a quoted local part and letters of any script are valid; a
+    domain without a dot, and characters that cannot be seen, are not.
     """
     return len(text) <= _EMAIL_MAX_LENGTH and text.isprintable() and _EMAIL.fullmatch(text) is not None
 
@@ -70,8 +70,8 @@ def is_email(text: str) -> bool:
 def is_external_id(text: str) -> bool:
     """Return whether ``text`` can be an external id: 1 to 50 characters.
 
-    Assumption: an id with characters that cannot be seen, or with a blank at an end, is refused, since it would differ
-    from its display.
+    Assumption: an id with characters that cannot be seen, or with a blank at an end, is refused, because a reader would
+    not see the difference from another id.
     """
     return 0 < len(text) <= EXTERNAL_ID_MAX_LENGTH and text.isprintable() and text == text.strip()
 
@@ -108,7 +108,7 @@ def _undefined_refusal(name: str, value: object, rules: PatchRules) -> str | Non
 
 
 def _null_refusal(contact_field: ContactField, rules: PatchRules) -> str | None:
-    # Assumption: null clears, except where the help centre says that there is always a value.
+    # Assumption: null clears a property, unless the help centre says that the property always has a value.
     if contact_field.required or contact_field.type in ("boolean", "checkbox"):
         return "must not be null, the field is required"
     return None if rules.null_clears else "must not be null"

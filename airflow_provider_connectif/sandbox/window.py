@@ -12,14 +12,15 @@ from email.utils import formatdate
 Headers = dict[str, str]
 
 KEPT_WINDOWS = 60
-"""The number of windows that are kept one by one."""
+"""The number of windows whose counts are kept one by one. Earlier windows are kept as a sum."""
 
 
 @dataclass(frozen=True, slots=True)
 class WindowState:
-    """The window at one moment. ``reset_in_s`` is 0.0 and ``reset_epoch`` is now while no window is open.
+    """The window at one moment.
 
-    ``refused``: whether the request of this state exceeded the limit.
+    ``reset_in_s``: seconds until the window ends; 0.0: no window is open. ``reset_epoch``: the end in seconds since the
+    epoch; now, if no window is open. ``refused``: whether the request that was just counted exceeded the limit.
     """
 
     limit: int
@@ -31,9 +32,10 @@ class WindowState:
 
 @dataclass(slots=True)
 class WindowUse:
-    """The numbers of requests that one window, or several together, let pass and refused.
+    """The numbers of requests in one window, or in several windows together.
 
-    ``opened_epoch``: when the first of them was opened.
+    ``opened_epoch``: the time when the first of them was opened. ``used``: requests within the limit. ``refused``:
+    requests beyond the limit.
     """
 
     opened_epoch: float
@@ -42,13 +44,13 @@ class WindowUse:
 
 
 class RateWindow:
-    """A fixed window of ``limit`` requests in ``seconds``; 0 means no limit.
+    """A fixed window of ``limit`` requests in ``seconds``; a limit of 0 means no limit.
 
-    A window starts with the first request after the previous one ended. That the window is fixed and not
-    sliding is an assumption; that it is one minute for the whole account and all methods is documented.
+    A window starts with the first request after the previous window has ended. Documented: a window is one minute, for
+    the whole account and all methods. Assumption: the window is fixed and not sliding.
 
-    ``latest`` are the last 60 windows in which a request came, the oldest first; ``earlier`` are all before them
-    together, ``earlier_count`` of them.
+    ``latest``: the last 60 windows that had a request, the oldest first. ``earlier``: the sum of all windows before
+    them. ``earlier_count``: the number of these earlier windows.
     """
 
     def __init__(
@@ -71,13 +73,13 @@ class RateWindow:
         self.earlier_count = 0
 
     def take(self) -> WindowState:
-        """Count one request, and return the window including it."""
+        """Count one request, and return the window after it."""
         now = self._monotonic()
         if now >= self._ends_at:
             self._used = 0
             self._ends_at = now + self.seconds
-            # Rounded up once, so that every response of a window names the same second and none names one too
-            # early.
+            # Rounded up once for the window: all its responses then have the same second, and no response has one
+            # before the real end.
             self._ends_at_epoch = math.ceil(self._wall_clock() + self.seconds)
             self._open()
         refused = bool(self.limit) and self._used >= self.limit
@@ -93,7 +95,7 @@ class RateWindow:
         return self._state(self._monotonic(), refused=False)
 
     def clear(self) -> None:
-        """Forget all windows: the next request opens a new one."""
+        """Remove all windows. The next request opens a new one."""
         self._used = 0
         self._ends_at = -math.inf
         self.latest.clear()
@@ -150,9 +152,9 @@ HEADER_STYLES: Mapping[str, Callable[[WindowState], Headers]] = {
     "retry-after": _retry_after,
     "retry-after-date": _retry_after_date,
 }
-"""The ways to announce the window to a client; the evidence on the real headers is ambiguous.
+"""The possible rate-limit headers of responses, by name. The evidence on Connectif's real headers is ambiguous.
 
-``x-epoch``: X-RateLimit-Limit, -Remaining and -Reset, the reset as epoch seconds. ``seconds``: the same names
-without the X, the reset as seconds from now. ``retry-after``, ``retry-after-date``: only Retry-After, on a
-429. ``none``.
+``x-epoch``: X-RateLimit-Limit, -Remaining and -Reset; the reset is in seconds since the epoch. ``seconds``:
+RateLimit-Limit, -Remaining and -Reset; the reset is in seconds from now. ``retry-after``, ``retry-after-date``: only
+Retry-After, and only on a 429; in seconds, or as a date. ``none``: no headers.
 """
