@@ -194,7 +194,7 @@ COMMANDS = Group(
                 _option("--sync-id", help="the sync in the journal (the only one)"),
                 _JOURNAL_CONN,
                 _CONNECTIF,
-                _option("--live", action="store_true", help="ask Connectif for the contact, and compare"),
+                _option("--live", action="store_true", help="read the contact from Connectif, and compare it"),
                 _option("--history", type=_count, default=_HISTORY_SHOWN, help=f"outcomes shown ({_HISTORY_SHOWN})"),
                 *_SQL,
                 *_MAPPING,

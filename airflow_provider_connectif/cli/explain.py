@@ -26,7 +26,9 @@ _WRONG_KEY = {
     "external_id": "KEY is not a valid external id: it is empty, or has more than 50 characters",
 }
 
-_MAY_BE_FOLLOWED = "If the operator has on_removed, that is carried out once, when its conditions are met."
+_MAY_BE_FOLLOWED = (
+    "If the operator has on_removed, a run carries it out once for this contact, when its conditions are met."
+)
 
 
 def explain(arguments: Namespace) -> None:
@@ -156,7 +158,7 @@ def _sections(
         words = planned.words
         if planned.outcome == "left" and explanation.last is not None and explanation.last.delivered_at is not None:
             words = f"{words}\n{_MAY_BE_FOLLOWED}"
-        sections.append(("Next run, by the query's rows of the contact", words))
+        sections.append(("Next run, with the query's rows of the contact", words))
     if live is not None:
         sections.append(("At Connectif", live.words))
     if properties:

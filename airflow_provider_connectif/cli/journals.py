@@ -38,7 +38,7 @@ def chosen_journal(argument: str | None) -> JournalPlace:
     if len(known) == 1:
         return known[0]
     if known:
-        listed = ", ".join(entry.conn_id for entry in known)
+        listed = ", ".join(repr(entry.conn_id) for entry in known)
         raise WrongUse(f"[connectif] journals lists several ({listed}): choose one with --journal-conn-id")
     raise WrongUse("no journal: give --journal-conn-id, or list the connection in [connectif] journals")
 

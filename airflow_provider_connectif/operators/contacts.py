@@ -25,11 +25,11 @@ __all__ = ["ContactDeleteOperator", "ContactImportOperator", "ContactPatchOperat
 class ContactPatchOperator(ContactsArguments, RequestOperator):
     """Upserts rows as Connectif contacts: ``PATCH /contacts/{email}``, one request for each contact.
 
-    Besides the argument below, it takes those of
-    :class:`airflow_provider_connectif.operators.arguments.ContactsArguments`: the mapping of rows to contacts; of
-    :class:`airflow_provider_connectif.operators.requests.RequestOperator`: the sending of requests; and of
-    :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`: the source of rows, the journal, and the
-    end of the task.
+    It also takes the arguments of three base classes:
+    :class:`airflow_provider_connectif.operators.arguments.ContactsArguments` (the mapping of rows to contacts),
+    :class:`airflow_provider_connectif.operators.requests.RequestOperator` (the sending of requests) and
+    :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments` (the source of rows, the journal, and the
+    end of the task).
 
     :param nulls: the treatment of a property whose value is ``None`` or an empty list. ``omit`` (default): it is not
         sent, and stays unchanged at Connectif. ``clear``: ``null`` or ``[]`` is sent; Connectif's handling of these is

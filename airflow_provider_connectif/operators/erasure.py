@@ -30,10 +30,10 @@ class ContactDeleteOperator(RequestOperator):
     people again. The people are removed from every sync of the journal: from delivered and pending contacts, and from
     the history. Each deletion leaves a receipt. A person who is not at Connectif does not count as a failure.
 
-    Besides the arguments below, it takes those of
-    :class:`airflow_provider_connectif.operators.requests.RequestOperator`: the sending of requests; and of
-    :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`: the source of rows, the journal, and the
-    end of the task. ``full_refresh``, ``retry_rejected`` and ``ignore_held`` have no effect: every row is a deletion.
+    It also takes the arguments of two base classes:
+    :class:`airflow_provider_connectif.operators.requests.RequestOperator` (the sending of requests) and
+    :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments` (the source of rows, the journal, and the
+    end of the task). ``full_refresh``, ``retry_rejected`` and ``ignore_held`` have no effect: every row is a deletion.
 
     The summary also has ``deleted`` and ``absent``.
 

@@ -36,8 +36,8 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
     """Imports rows as Connectif contacts: CSV files by ``POST /imports/``, hundreds of thousands of rows in each
     request.
 
-    Besides the arguments below, it takes those of
-    :class:`airflow_provider_connectif.operators.arguments.ContactsArguments` and of
+    It also takes the arguments of two base classes:
+    :class:`airflow_provider_connectif.operators.arguments.ContactsArguments` and
     :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`. Rows are read, mapped and checked as in
     :class:`airflow_provider_connectif.operators.contacts.ContactPatchOperator`. Blank values are left out, and several
     rows of a contact become one change. With a journal, a task that was killed finds its imports again in the next

@@ -128,8 +128,8 @@ class ContactSyncOperator(ContactPatchOperator):
     def _check_task(self, start: Start) -> None:
         if self.on_removed is not None and getattr(start.context.get("ti"), "map_index", -1) >= 0:
             raise RunFailed(
-                "on_removed cannot be used in a mapped task: each mapped task reads a part of the source, and the "
-                "contacts of the others are not in it",
+                "on_removed cannot be used in a mapped task: each mapped task reads only a part of the source, and the "
+                "contacts in the other parts would count as contacts that left",
                 final=True,
             )
 

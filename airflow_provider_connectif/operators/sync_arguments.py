@@ -65,8 +65,9 @@ class SyncArguments(GuardArguments):
     :param read_timeout: time limit for reading the source. Nothing is sent before the source is read. Default 6 hours.
     :param pending_limit: the most bytes that the pending changes of a run may take. They are in a file without a name,
         in the folder of ``[connectif] work_folder`` (default: the system's folder for temporary files). Default 10 GB.
-    :param deferrable: wait without a worker where possible; with a journal also for another run of the sync, and for
-        open imports of an earlier run. Default: ``operators.default_deferrable`` of Airflow's configuration.
+    :param deferrable: wait without a worker if possible. With a journal, this includes waits for another run of the
+        sync, and for open imports of an earlier run. Default: ``operators.default_deferrable`` in Airflow's
+        configuration.
     :param failure_budget: the most refused rows (invalid, rejected or held) with which the task succeeds: a number
         (int), or a share (float from 0 to 1). A share limits two numbers: all refused rows, among the rows read; and
         new refusals, among the rows that needed delivery. Default 0.
@@ -232,7 +233,10 @@ class SyncArguments(GuardArguments):
         """
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
-        """Render the arguments. First, keep the digests of the source's arguments: unrendered, they never change."""
+        """Render the arguments. Before that, keep the digests of the source's arguments.
+
+        The unrendered arguments are the same in each run; the rendered ones may differ.
+        """
         self._question = digests_of_question(self)
         super().render_template_fields(context, jinja_env)
 

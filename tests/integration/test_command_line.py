@@ -251,7 +251,7 @@ def test_explain_does_not_say_that_nothing_is_done_about_a_contact_that_left(
     strict: StrictServer,
     query: Callable[..., list[str]],
 ) -> None:
-    sql, words = "select * from people", "If the operator has on_removed, that is carried out once"
+    sql, words = "select * from people", "If the operator has on_removed, a run carries it out once"
     sync = {"kind": "ContactSyncOperator", "sql": sql, "sql_conn_id": "source", "max_removed": None, "min_rows": 0}
     query(row("ana", visits=1), row("bea", visits=1))
     deliver("night 1", **sync)
@@ -520,7 +520,7 @@ def test_which_journal_is_meant(
     deliver("elsewhere", rows=[row("ana", _points=1)], journal_table="elsewhere", sync_id="other")
     monkeypatch.setenv("AIRFLOW__CONNECTIF__JOURNALS", "journal, another")
     several = command("journal", "runs")
-    assert (several.code, "lists several (journal, another)" in several.err) == (2, True)
+    assert (several.code, "lists several ('journal', 'another')" in several.err) == (2, True)
     runs = command("journal", "runs", "--journal-conn-id", "journal:elsewhere", "-o", "json").data
     assert [run["sync_id"] for run in runs] == ["other"]
     monkeypatch.setenv("AIRFLOW__CONNECTIF__JOURNALS", "journal:elsewhere")
