@@ -10,12 +10,13 @@ from airflow_provider_connectif.contacts.fields import Field, FieldType, did_you
 
 
 def fields_of_author(fields: Mapping[str, Any]) -> list[Field]:
-    """Return the definitions of the argument: by id, a type's name or a ``ContactField`` of the API.
+    """Return the field definitions that the argument ``fields`` describes.
 
-    ``{"tier": {"type": "radio", "options": [{"id": "gold", "label": "Gold"}]}, "city": "text"}``. Options may also be
-    plain ids, or labels by id.
+    It maps the id of a field to the name of its type, or to a dict in the form of the API's ``ContactField``, such as
+    ``{"tier": {"type": "radio", "options": [{"id": "gold", "label": "Gold"}]}, "city": "text"}``. ``options`` may also
+    be a list of ids, or a dict of labels by id.
 
-    :raises ValueError: names every invalid definition, and every unknown part.
+    :raises ValueError: a definition is not valid, or has an unknown part. The text names all of them.
     """
     made, faults = [], []
     for field_id, definition in fields.items():
@@ -48,7 +49,7 @@ _OTHER_PARTS = ("id", "name", "type", "custom", "readOnly", "required", "default
 
 
 def _misunderstood(shape: Mapping[str, Any], field: Field) -> list[str]:
-    """Return the parts of a definition that would be ignored."""
+    """Return a message for each part of a definition that would be ignored, and one for missing options."""
     known = (*_PARTS, *_OTHER_PARTS)
     faults = [
         f"{part!r} is not a part of a definition{did_you_mean(str(part), known)}" for part in shape if part not in known

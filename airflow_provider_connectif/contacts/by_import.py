@@ -1,6 +1,8 @@
-"""Consents in an import: its files set properties, or fill empty ones, and no response shows the values at Connectif.
+"""Decides which consents an import sends in its files, and which ones by PATCH.
 
-So a consent that needs a response goes by PATCH. If no response can decide, the consent is not raised, but kept.
+A file sets properties, or fills empty ones, and no response shows the values at Connectif. So a consent that needs a
+response is sent by PATCH. If no PATCH can be sent, the consent is not raised. It is *kept*: it belongs to the person
+from then on.
 """
 
 from __future__ import annotations
@@ -14,14 +16,15 @@ from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome
 
 LOOK_UPS_AT_MOST = 1000
-"""The most contacts with a lowered consent that one import looks up; if there are more, none is looked up."""
+"""The most contacts with a lowered consent that one import looks up. If there are more, it looks up none of them."""
 
 
 class Ways:
     """Decides for each change of a plan whether it goes by PATCH, and which part of it goes into files.
 
-    :param may_patch: whether the files change existing values, so that a PATCH may, too.
-    :param sets_empty: whether the files set empty properties; otherwise they only create contacts.
+    :param may_patch: whether the import may change existing values, in files and by PATCH.
+    :param sets_empty: whether the files set empty properties of existing contacts. ``False``: they only create
+        contacts.
     """
 
     def __init__(self, may_patch: bool, *, sets_empty: bool) -> None:
@@ -33,7 +36,10 @@ class Ways:
         """Set to ``False`` if too many contacts would be looked up."""
 
     def of(self, changes: Iterable[Patch]) -> Iterator[Patch]:
-        """Yield the changes without the consents that no response will decide."""
+        """Yield each change with the consents that this import may send.
+
+        A consent is left out if only a response could allow it, and this import will get no such response.
+        """
         for change in changes:
             if change.removal is not None or not (change.standings or change.later or change.counted_as):
                 yield change
@@ -42,26 +48,27 @@ class Ways:
                     change = _unseen(change)
                 yield change if self.may_patch else _unraised(change)
             elif self._sets_empty or change.counted_as is None:
-                # For a refused row, a file that only creates contacts would create one that never gets the rest of the
-                # row.
+                # The part of a refused row is left out of files that only create contacts: the new contact would never
+                # get the rest of the row.
                 properties = {**change.properties, **change.later}
                 change = change._replace(properties=properties, later={}, looks_up=False)
                 yield _left_out(change, _kept_above_the_lowest(change), kept=())
 
     def needs_patch(self, change: Patch) -> bool:
-        """Whether a change goes by PATCH before the files: a response has to decide about it, or it must not wait."""
+        """Whether a change is sent by PATCH before the files: it needs a response, or its withdrawal must not wait."""
         if change.removal is not None:
             return self.may_patch and withdraws(change.properties)
         return self.may_patch and (_falls(change) or bool(_raised(change)))
 
     def needs_look_up(self, change: Patch) -> bool:
-        """Whether a consent is lowered that may already be lower at Connectif."""
+        """Whether a contact is looked up: its change lowers a consent that may already be lower at Connectif."""
         return self.looks_up and _falls(change)
 
     def in_files(self, change: Patch) -> Patch:
-        """Return the part of a change for files: without neutral values, and without kept consents.
+        """Return the part of a change that goes into a file.
 
-        If a contact was deleted at Connectif, a file would create it again, with a consent that the person withdrew.
+        Waiting consents are left out if they have the neutral value, or are kept. If the contact was deleted at
+        Connectif, the file creates it again: a kept consent would restore what the person has lowered.
         """
         if not change.later:
             return change
@@ -74,12 +81,15 @@ class Ways:
 
 
 def is_without_effect(change: Patch) -> bool:
-    """Whether files need no line for a change, since its contact exists and nothing is left to set."""
+    """Whether a change needs no line in a file: its contact was delivered before, and no property is left to set."""
     return change.was_delivered and not change.properties and not change.later
 
 
 def withdrawn_part(change: Patch) -> Patch | None:
-    """Return the withdrawn consents of a change whose row no file can contain; ``None`` if there are none."""
+    """Return the withdrawn consents of a change whose row no file can contain.
+
+    :return: ``None``: the change withdraws no consent, or it is already such a part of a refused row.
+    """
     withdrawn = urgent_part(change.properties)
     if not withdrawn or change.counted_as is not None:
         return None
@@ -88,8 +98,10 @@ def withdrawn_part(change: Patch) -> Patch | None:
 
 
 def _kept_above_the_lowest(change: Patch) -> list[str]:
-    """Return the kept consents that would be raised if the contact was deleted at Connectif, so that its file creates
-    it again.
+    """Return the ids of kept consents that the change would set above the lowest rank.
+
+    If the contact was deleted at Connectif, a file with them would create it again, with a consent that the person has
+    lowered.
     """
     return [
         name
@@ -103,22 +115,25 @@ def _falls(change: Patch) -> bool:
 
 
 def _unseen(change: Patch) -> Patch:
-    """Return a change whose contact is not looked up: its withdrawn consents are sent, and kept from now on.
+    """Return a change whose contact is not looked up. Its withdrawn consents are sent, and kept from then on.
 
-    A consent that is lowered to a middle rank is not sent: it would raise a contact that is already lower.
+    A consent that the source lowers to a middle rank is kept, too, but not sent: at Connectif it may already be lower,
+    and sending it would raise it.
     """
     withdrawn, fallen = urgent_part(change.properties) if change.looks_up else (), _fallen(change)
     return _left_out(change._replace(looks_up=False), fallen, kept=[*withdrawn, *fallen])
 
 
 def _unraised(change: Patch) -> Patch:
-    """Return a change without the consents that the source has raised: only the response to a PATCH may allow these."""
+    """Return a change without its raised consents, which are kept: only the response to a PATCH may allow them."""
     return _left_out(change, raised := _raised(change), kept=raised)
 
 
 def _raised(change: Patch) -> list[str]:
-    """Return the consents that the source itself has raised, and those that it would have set when it created the
-    contact; others above the lowest rank wait for a response.
+    """Return the ids of the consents that a change raises.
+
+    These are the consents in its first request that are above the lowest rank, and waiting ones of
+    :func:`_waits_unseen`.
     """
     first = [name for name in RANKS.keys() & change.properties.keys() if rank(name, change.properties[name]) > 0]
     return first + [name for name in RANKS.keys() & change.later.keys() if _waits_unseen(change, name)]
@@ -144,9 +159,10 @@ def _fallen(change: Patch) -> list[str]:
 
 
 def _left_out(change: Patch, names: Collection[str], *, kept: Collection[str]) -> Patch:
-    """Return a change without some properties.
+    """Return a change that does not send some properties.
 
-    :param kept: consents that belong to the person from now on.
+    :param names: ids of the properties to leave out.
+    :param kept: ids of consents that belong to the person from now on.
     """
     if not names and not kept:
         return change

@@ -11,14 +11,14 @@ from airflow_provider_connectif.records.raw_rows import RawRow, RowForm
 from airflow_provider_connectif.records.values import UnreadableValue
 
 _MOST = 1000  # cached texts of one column
-_LONGEST = 100  # bytes of one of them
+_LONGEST = 100  # bytes; longer texts are not cached
 
 
 class ColumnValues(dict[bytes, JsonValue]):
-    """The values of one property by the texts of its column.
+    """A cache of one property's JSON values, by the texts of its column.
 
-    Many columns have few different values, such as a tier, a day, or yes and no: each of these is converted and checked
-    once.
+    Many columns have few different values, such as a tier, a day, or yes and no. Each of them is then converted and
+    checked once.
 
     :param load: converts a text to a value.
     :param coerce: converts a value to its JSON form.
@@ -32,7 +32,7 @@ class ColumnValues(dict[bytes, JsonValue]):
     def __missing__(self, text: bytes) -> JsonValue:
         """Convert a text that is not cached; the text of JSON's ``null`` becomes ``None``.
 
-        :raises InvalidValue: it breaks a rule of the property, or cannot be read.
+        :raises InvalidValue: the value breaks a rule of the property, or could not be read.
         """
         value = self._load(text)
         if type(value) is UnreadableValue:
@@ -46,7 +46,11 @@ class ColumnValues(dict[bytes, JsonValue]):
 
 
 class _Columns(NamedTuple):
-    """The columns of a contact in the texts of one form."""
+    """The places of a contact's values in rows of one form, and their conversions.
+
+    ``key_place``: the index of the key's text. ``load_key``: converts this text. ``properties``: for each property its
+    id, the index of its text, its values, and whether NULL clears it.
+    """
 
     key_place: int
     load_key: Callable[[bytes], Any]
@@ -54,12 +58,11 @@ class _Columns(NamedTuple):
 
 
 class ContactsOfTexts:
-    """Reads keys and properties from rows that are still the database's texts, with the same result as from their
-    values.
+    """Reads keys and properties from rows that are still the database's texts. The result is the same as from values.
 
     :param key_column: the column of the key.
-    :param steps_of: returns for the columns of a row each property's id, its column, its rule, and whether NULL clears
-        it.
+    :param steps_of: takes the columns of a row. Returns for each property its id, its column, its rule, and whether
+        NULL clears it.
     :param sends_empty_lists: whether an empty list is sent as a value.
     """
 
@@ -80,7 +83,7 @@ class ContactsOfTexts:
 
         :raises KeyError: a column is missing.
         :raises InvalidValue: a value breaks a rule of its property.
-        :raises InvalidRow: the columns cannot be properties.
+        :raises InvalidRow: the name of a column cannot be a property id.
         """
         form, texts = row.form, row.texts
         known = self._known

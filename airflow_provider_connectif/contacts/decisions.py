@@ -1,6 +1,7 @@
-"""Decides whether to send a property that belongs to the person, or that has a write mode.
+"""Decides when and whether a consent is sent, and checks the write modes of other properties.
 
-There are two tables: one by the journal's knowledge, before anything is sent, and one by the response. Both are pure.
+:func:`turn_of` decides before the first request, by what the journal knows. :func:`on_response` decides after a
+response, by the value that it shows. Both are pure.
 """
 
 from __future__ import annotations
@@ -22,25 +23,25 @@ _NEUTRAL = "none"
 
 
 class Turn(Enum):
-    """The time at which a property that differs is sent."""
+    """The request with which a consent that differs is sent."""
 
     FIRST = auto()
     """With the first request."""
     AFTER_LOOK_UP = auto()
     """With the first request, after a look-up of the contact."""
     BY_RESPONSE = auto()
-    """After a response has decided."""
+    """With a later request, if a response allows it."""
 
 
 class Decision(Enum):
-    """The decision of a response about a property."""
+    """The decision about a waiting property, after a response."""
 
     SEND = auto()
     """Send it at once."""
     LEAVE = auto()
     """Do not send it: Connectif holds this value, or one that this sync must not overwrite."""
     KEEP = auto()
-    """Do not send it: the person has decided."""
+    """Do not send it: the consent belongs to the person from now on."""
 
 
 def turn_of(
@@ -48,8 +49,8 @@ def turn_of(
 ) -> Turn:
     """Return when to send a consent whose value differs from the accepted one.
 
-    :param standing: the journal's knowledge of it.
-    :param was_delivered: whether Connectif has accepted something of the contact before.
+    :param standing: the journal's knowledge of the consent.
+    :param was_delivered: whether Connectif has accepted a property of the contact before.
     """
     new, old = rank(property_id, value), standing.rank
     if new == 0:
@@ -67,17 +68,18 @@ def is_own_rise(property_id: str, value: JsonValue, standing: Standing) -> bool:
 def on_response(
     property_id: str, value: JsonValue, shown: ShownConsent | None, standing: Standing, resubscribe: Resubscribe
 ) -> Decision:
-    """Decide whether to send a consent, by its value at Connectif.
+    """Decide whether to send a waiting consent, by its value at Connectif.
 
-    :param shown: the value in a response that shows the contact; ``None``: it shows none for the consent.
+    :param shown: the value in a response that shows the contact; ``None``: the response shows no value of the consent.
+    :param standing: the journal's knowledge of the consent.
     """
     new = rank(property_id, value)
     if shown is None and standing.is_kept and resubscribe != "always" and value != _NEUTRAL:
-        return Decision.KEEP  # such as at a contact that was deleted and created again
+        return Decision.KEEP  # the contact may have been deleted and created again
     if shown is None:
         return Decision.LEAVE if value == _NEUTRAL else Decision.SEND
     if shown.value not in RANKS[property_id]:
-        return Decision.KEEP  # such as an open confirmation: it is not known whether that is a lower rank
+        return Decision.KEEP  # such as a pending confirmation: it is not known whether that is a lower rank
     if shown.rank == new:
         return Decision.LEAVE
     if shown.rank > new:
@@ -92,12 +94,14 @@ def on_response(
 
 
 def on_creation(value: JsonValue) -> Decision:
-    """Decide whether to send a consent to a contact that its first request has created."""
+    """Decide whether to send a waiting consent to a contact that the previous request has created."""
     return Decision.LEAVE if value == _NEUTRAL else Decision.SEND
 
 
 def is_lowered_by_person(property_id: str, shown: ShownConsent | None, standing: Standing) -> bool:
     """Whether Connectif holds a lower rank than it has accepted from this sync.
+
+    If the accepted rank is not known, this is so only for the lowest rank.
 
     :param shown: the value in a look-up, before this sync lowers the consent itself.
     """
@@ -115,10 +119,11 @@ def is_below(property_id: str, accepted: int | None, shown: ShownConsent | None)
 
 
 def checked_modes(modes: object, properties: Mapping[str, str] | None) -> Mapping[str, WriteMode]:
-    """Return the modes that are not the default, by property id.
+    """Return the write modes that are not the default, by property id.
 
-    :param properties: of the mapping; ``None``: any property.
-    :raises ValueError: names every fault.
+    :param modes: the argument ``write_modes``.
+    :param properties: the mapping's columns by property id; ``None``: any property may have a mode.
+    :raises ValueError: a mode is not valid. The text names every fault.
     """
     if modes is None:
         return MappingProxyType({})

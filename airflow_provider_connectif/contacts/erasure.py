@@ -26,9 +26,10 @@ _WAS_THERE, _TRIED = "was_there", "tried"
 class ContactErasure(Resource):
     """Contacts, deleted by ``DELETE /contacts/{key}``. Only the key is read from a row.
 
-    It is not documented whether Connectif ignores the case of an e-mail address. So every spelling in the rows is
-    deleted; if Connectif has none of them, the form that all spellings share is deleted, too. The properties of a
-    change are the spellings that are not sent yet, numbered; its ``others`` say whether one of them existed.
+    It is not documented whether Connectif ignores the case of an e-mail address. So a request is sent for every
+    spelling in the rows. If Connectif has no contact with any of them, another request is sent for the form that all
+    spellings share. The ``properties`` of a change are the spellings that are not sent yet, by number. Its ``others``
+    hold the spellings that were sent, and whether a contact existed under one of them.
 
     :param key: the kind of contact key: ``email`` or ``external_id``.
     :param key_column: the column of the key; by default the one named like it.
@@ -92,12 +93,15 @@ class ContactErasure(Resource):
         return {str(number): spelling for number, spelling in enumerate(spellings, 1)}
 
     def with_spellings(self, change: Patch, spellings: Collection[str]) -> Patch:
-        """Return the deletion with more spellings, without those that were sent already."""
+        """Return the deletion with further spellings of its key; those that were sent already are not added."""
         more = [spelling for spelling in spellings if spelling not in _tried(change)]
         return change._replace(properties=self.merged(change.properties, {str(n): each for n, each in enumerate(more)}))
 
     def requests(self, change: Patch) -> tuple[int, int]:
-        """Return one request for each spelling, and one more if Connectif has none of them."""
+        """Return the least and the largest number of requests.
+
+        There is one request for each spelling. The form that all spellings share may need another one.
+        """
         spellings = list(change.properties.values())
         return len(spellings), len(spellings) + (self.same_key(change.key) not in spellings)
 
@@ -112,8 +116,8 @@ class ContactErasure(Resource):
     def send(self, client: Client, change: Patch, *, on_fresh_connection: bool = False) -> Response:
         """``DELETE`` the contact; a contact that does not exist is not a failure.
 
-        :raises NoResponseError: no complete response; or a 404 without the error document, possibly from a proxy in
-            between.
+        :raises NoResponseError: there was no complete response, or it was a 404 without the error document, possibly
+            from a proxy.
         """
         delete = client.delete_contact if self._kind == "email" else client.delete_contact_by_external_id
         try:
@@ -122,11 +126,13 @@ class ContactErasure(Resource):
             error = NoResponseError("a 404 without the error document, so it is not from Connectif")
         else:
             return Response(HTTPStatus.NO_CONTENT, None if was_there else _ABSENT)
-        # Raised outside the handler, so that the client's error, whose body comes from elsewhere, is not its context.
+        # Raised outside the handler: the client's error, whose body is not Connectif's, must not be its context.
         raise error
 
     def step(self, change: Patch, came: Response | Error) -> Step | None:
-        """Return that the contact is deleted or does not exist; ``None``: the response policy decides."""
+        """Return the request for the next spelling, or the outcome: ``deleted`` if a contact existed under a spelling,
+        otherwise ``absent``. ``None``: the response policy decides.
+        """
         if not isinstance(came, Response):
             return None
         (number, spelling), *left = change.properties.items()

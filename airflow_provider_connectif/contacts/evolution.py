@@ -1,4 +1,4 @@
-"""Turns a contact's change into the next one: what is sent, and what belongs to the person from now on."""
+"""Decides after a response which properties of a change are sent next, and which consents belong to the person."""
 
 from __future__ import annotations
 
@@ -15,19 +15,29 @@ Properties = dict[str, JsonValue]
 
 
 class Split(NamedTuple):
-    """The decision of a response about the properties that waited for it."""
+    """The decision about the properties that waited for a response.
+
+    ``send``: the properties of the next request; the others are left out. ``kept``: the ids of consents that belong to
+    the person from now on.
+    """
 
     send: Properties
     kept: frozenset[str] = frozenset()
 
 
 def not_kept(change: Patch) -> Properties:
-    """Return the waiting properties without consents that were kept before: these stay kept after a deletion, too."""
+    """Return the waiting properties without the kept consents.
+
+    A kept consent belongs to the person, even after the contact was deleted at Connectif.
+    """
     return {name: value for name, value in change.later.items() if not change.stands(name).is_kept}
 
 
 def sent_to_new(change: Patch) -> Properties:
-    """Return the waiting properties that a contact gets which a request has just created: it has none to clear."""
+    """Return the waiting properties to send to a contact that a request has just created.
+
+    Empty values are left out: a new contact has nothing to clear.
+    """
     waiting = not_kept(change).items()
     return {name: value for name, value in waiting if not is_empty(value) and _is_sent_to_new(name, value)}
 
@@ -37,22 +47,22 @@ def _is_sent_to_new(property_id: str, value: JsonValue) -> bool:
 
 
 def raised(properties: Mapping[str, JsonValue]) -> frozenset[str]:
-    """Return the consents among these properties that are above the lowest rank."""
+    """Return the ids of the consents among these properties that are above the lowest rank."""
     return frozenset(name for name, value in properties.items() if name in RANKS and rank(name, value) > 0)
 
 
 def unseen(change: Patch) -> Split:
-    """Return the decision if the contact cannot be seen: no waiting property is sent."""
+    """Return the decision if no response shows the contact: no waiting property is sent, and its consents are kept."""
     return Split({}, frozenset(change.later.keys() & RANKS.keys()))
 
 
 def decided(change: Patch, split: Split) -> Patch:
-    """Return a change whose waiting properties are sent with the next request, or left out."""
+    """Return the change for the next request: each waiting property is sent or left out, as the split says."""
     properties = {**change.properties, **split.send}
     left = {name: value for name, value in change.later.items() if name not in split.send}
     standings = dict(change.standings)
     for property_id in split.send.keys() & RANKS.keys():
-        # Decided: it no longer counts as a raise of an old plan that needs another look-up.
+        # Without a rank it does not count as a raise of an old plan, which would need another look-up.
         standings[property_id] = change.stands(property_id)._replace(rank=None)
     change = change._replace(
         properties=properties, later={}, others={**change.others, **left}, looks_up=False, standings=standings
@@ -61,21 +71,26 @@ def decided(change: Patch, split: Split) -> Patch:
 
 
 def created_again(change: Patch) -> Patch:
-    """Return the rest of a contact that was deleted at Connectif. The reason is unknown, so it raises no consent."""
+    """Return the change that sends the rest of a row whose contact was deleted at Connectif.
+
+    The reason for the deletion is not known, so no consent above the lowest rank is sent: these are kept.
+    """
     unsent = {**change.others, **change.later}
     kept = raised(unsent)
     rest = {name: value for name, value in unsent.items() if name not in kept}
     left = {name: value for name, value in unsent.items() if name in kept}
-    # Consents that are no longer in the mapping were deleted with the contact, and belong to the person, too.
+    # A consent that is no longer in the mapping was deleted with the contact. It belongs to the person, too.
     lost = {name for name, standing in change.standings.items() if standing.rank and name not in change.whole}
     change = change._replace(properties=rest, later={}, others={**left, **change.properties}, was_delivered=False)
     return with_kept(change, kept | lost)
 
 
 def decided_by_person(accepted: Mapping[str, JsonValue], change: Patch, contact: Mapping[str, Any]) -> list[str]:
-    """Return the consents that a response shows with a lower rank than Connectif has accepted.
+    """Return the ids of consents that a response shows with a lower rank than Connectif has accepted.
 
-    :param accepted: the accepted values.
+    :param accepted: the values of the row that Connectif has accepted, by property id. For any other consent the rank
+        in the journal counts.
+    :param contact: the contact that the response shows.
     """
     if not change.standings:
         return []
@@ -91,12 +106,12 @@ def decided_by_person(accepted: Mapping[str, JsonValue], change: Patch, contact:
 
 
 def above_the_lowest(change: Patch) -> frozenset[str]:
-    """Return the consents that Connectif has accepted above the lowest rank."""
+    """Return the ids of consents for which Connectif has accepted a value above the lowest rank."""
     return frozenset(name for name, standing in change.standings.items() if standing.rank)
 
 
 def with_kept(change: Patch, property_ids: Collection[str]) -> Patch:
-    """Return a change with consents that are the person's own from now on."""
+    """Return a change in which these consents belong to the person from now on."""
     if not property_ids:
         return change
     standings = {**change.standings, **{name: change.stands(name)._replace(is_kept=True) for name in property_ids}}

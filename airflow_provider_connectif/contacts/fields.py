@@ -1,8 +1,8 @@
 """Field definitions: types and limits of a contact's properties.
 
-System and custom fields use the same type of table: built in for the system fields, and for the others read from the
-account (``GET /contact-fields/``) or given by the operator's argument. Source of the built-in rows: API reference,
-resources "ContactPatch" and "Contact"; of the definitions' shape: resource "ContactField".
+The definitions of the system fields are built in. Those of custom fields are read from the account
+(``GET /contact-fields/``), or given by the operator's argument ``fields``. Source of the built-in definitions: API
+reference, resources "ContactPatch" and "Contact". Source of the form of a definition: resource "ContactField".
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ class Field:
     """One property of a contact.
 
     :param id: the property id, a key of the patch.
-    :param type: selects the rule; values of an unknown type are not checked here.
+    :param type: the name of its type, which selects the rule. If the name is not a :data:`FieldType`, the type of each
+        value selects the rule.
     :param options: id and label of each option (radio, checkbox).
-    :param max_length: the most characters (text).
+    :param max_length: the largest number of characters (text).
     :param min_value: smallest number (integer, decimal).
     :param max_value: largest number.
     :param min_date: earliest date, UTC ISO 8601 (date).
@@ -63,7 +64,7 @@ class Field:
     def from_api(cls, definition: Mapping[str, Any]) -> Field:
         """Read a ``ContactField`` of the API; every part except ``id`` and ``type`` may be missing.
 
-        :raises ValueError: it has no id or no type.
+        :raises ValueError: the definition has no id or no type.
         """
         field_id, kind = definition.get("id"), definition.get("type")
         if not isinstance(field_id, str) or not field_id or not isinstance(kind, str):
@@ -106,7 +107,7 @@ SYSTEM_FIELDS: Mapping[str, Field] = MappingProxyType(
         )
     }
 )
-"""Writable with any kind of contact key."""
+"""The system fields that can be set with either kind of contact key, by id."""
 
 KEY_FIELDS: Mapping[KeyKind, Mapping[str, Field]] = MappingProxyType(
     {
@@ -114,12 +115,12 @@ KEY_FIELDS: Mapping[KeyKind, Mapping[str, Field]] = MappingProxyType(
         "external_id": MappingProxyType({"_email": Field("_email", "email")}),
     }
 )
-"""Writable with only one kind of contact key. ``_externalId`` is in neither: the body of
-``PATCH /contacts/{email}`` does not document it, and in ``PATCH /contacts/external-id/{externalId}`` it is
-the path."""
+"""The system fields that can be set with only one kind of contact key, by this kind. ``_externalId`` is not among them:
+it is not documented for the body of ``PATCH /contacts/{email}``, and in ``PATCH /contacts/external-id/{externalId}`` it
+is a part of the path."""
 
 BUILT_IN_IDS = (*SYSTEM_FIELDS, *KEY_FIELDS["external_id"])
-"""The ids that are writable in every account."""
+"""The ids of the fields that can be set in every account."""
 
 READ_ONLY = frozenset(
     {
@@ -152,11 +153,11 @@ READ_ONLY = frozenset(
 
 
 class FieldTable:
-    """The definitions that a run checks against.
+    """The field definitions against which a run checks its mapping and its values.
 
-    :param key: the kind of contact key; it decides whether ``_email`` is writable.
-    :param definitions: the account's fields. ``None``: custom fields are not known; any id without a leading underscore
-        counts as one, and its values are sent by their own type.
+    :param key: the kind of contact key; it decides whether ``_email`` can be set.
+    :param definitions: the account's fields. ``None``: the custom fields are not known. Then every id without a leading
+        underscore counts as a custom field, and its values are sent by their own type.
     """
 
     def __init__(self, key: KeyKind, definitions: Iterable[Field] | None = None) -> None:
@@ -166,7 +167,7 @@ class FieldTable:
         for field in definitions or ():
             built_in = SYSTEM_FIELDS.get(field.id)
             if built_in is not None:
-                # Types and statuses are documented with the patch; the account adds its limits.
+                # The API reference documents the types and the values of a status. The account adds its limits.
                 field = replace(field, type=built_in.type, options=field.options or built_in.options)
             elif field.id in KEY_FIELDS[key]:
                 field = KEY_FIELDS[key][field.id]  # read-only with the other kind of key
@@ -174,7 +175,7 @@ class FieldTable:
         self._fields = fields
 
     def get(self, property_id: str) -> Field | None:
-        """Return a property's definition; ``None`` for an unknown custom field."""
+        """Return a property's definition; ``None`` if it is not known."""
         return self._fields.get(property_id)
 
     @property
@@ -183,7 +184,7 @@ class FieldTable:
         return sorted(self._fields)
 
     def fault(self, property_id: str) -> str | None:
-        """Return why a property cannot be in a patch, with the nearest id that can; ``None`` if it can."""
+        """Return why a property cannot be set, with a similar id that can be set; ``None`` if it can be set."""
         if property_id == "_email" and self._key == "email":
             return "is the contact key here, and cannot be set in a patch by e-mail"
         if property_id == "_externalId":
@@ -207,9 +208,10 @@ class FieldTable:
 
 
 def did_you_mean(name: str, known: Iterable[Any]) -> str:
-    """Return the nearest known name as a question, or empty text.
+    """Return a question with the most similar known name; an empty text if none is similar.
 
-    Names come from servers and databases: one with a line break could forge a line of the log.
+    A name with unprintable characters is left out. Names come from servers and databases, and a line break in one could
+    forge a line of the log.
     """
     by_folded = {str(candidate).casefold(): str(candidate) for candidate in known if str(candidate).isprintable()}
     close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.7)
@@ -234,7 +236,7 @@ def _date(value: Any) -> str | None:
 
 
 def _number(value: Any) -> float | None:
-    """Return a number, also if it is written as text."""
+    """Return a finite number, also if it is written as text; ``None`` for any other value."""
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal, str)):
         return None
     try:

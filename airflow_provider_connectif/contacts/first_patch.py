@@ -18,12 +18,13 @@ _FORBIDDEN = 403
 
 
 class FirstPatch(ContactResource):
-    """Contacts; their first PATCH shows whether the key may write contacts, and the sender then gets its response.
+    """Contacts, whose first PATCH shows whether the API key may write contacts.
 
-    Without this check, a key without that scope would end the run, although it can import.
+    The sender later gets the stored response to that PATCH, and does not send it again. Without this check, a key
+    without the scope would end the run, although it can import.
 
-    :param client: of the API.
-    :param mapping: of columns to properties.
+    :param client: sends the first requests.
+    :param mapping: maps columns to properties.
     :param resubscribe: as in :class:`ContactResource`.
     :param write_modes: as in :class:`ContactResource`.
     """
@@ -38,13 +39,16 @@ class FirstPatch(ContactResource):
     ) -> None:
         super().__init__(mapping, resubscribe=resubscribe, write_modes=write_modes)
         self._client = client
-        # Separate from the sender's own resource, which takes the same steps again with the same responses.
+        # An object of its own: the sender's resource takes the same steps again later, with the same responses.
         self._asked = ContactResource(mapping, resubscribe=resubscribe, write_modes=write_modes)
         self._first: tuple[int, str] | None = None
         self._responses: deque[tuple[bool, Response | Error]] = deque()
 
     def is_allowed(self, patch: Patch) -> bool:
-        """Send a patch, after a look-up where it needs one; whether the response is something else than a 403."""
+        """Send the first patch, after a look-up if it needs one. Return whether the API key may write contacts.
+
+        :return: ``False`` if the PATCH gets a 403 with Connectif's error document, ``True`` for any other response.
+        """
         self._first, change = (patch.number, patch.key), self._asked.next_request(patch, 0.0)
         came = self._asked_for(change)
         while change.looks_up and (step := self._asked.step(change, came)) is not None and step.goes_on:
@@ -54,7 +58,7 @@ class FirstPatch(ContactResource):
         return change.looks_up or not is_forbidden
 
     def send(self, client: Client, change: Patch, *, on_fresh_connection: bool = False) -> Response:
-        """``PATCH`` the contact; the first requests were sent already, and their responses are given back."""
+        """Send a request; if :meth:`is_allowed` has sent it already, return the stored response or raise its error."""
         while self._responses and (change.number, change.key) == self._first and not on_fresh_connection:
             was_look_up, came = self._responses.popleft()
             if was_look_up == change.looks_up:

@@ -1,4 +1,4 @@
-"""The identity of contacts: one rule for delivery, journal, imports and duplicates on when two keys are the same."""
+"""The identity of contacts: one rule decides for delivery, journal and imports whether two keys are the same."""
 
 from __future__ import annotations
 
@@ -31,17 +31,19 @@ def same_contact(kind: KeyKind, key: str) -> str:
 
 
 def folded(key: str) -> str:
-    """Return the form of an e-mail address under the rule of the first journals, where ``groß@…`` and ``gross@…`` were
-    the same.
+    """Return an e-mail address in the form that the first versions of the journal used as a key.
+
+    In that form ``groß@…`` and ``gross@…`` are the same.
     """
     return key.lower() if key.isascii() else unicodedata.normalize("NFC", key).casefold()
 
 
 def may_be_folded(same: str) -> bool:
-    """Whether another contact's e-mail address may have had this form under :func:`folded`.
+    """Whether :func:`folded` may have given another contact's e-mail address this form.
 
-    Of ASCII forms, those with ``ss`` count, since folding turned ``ß`` into it. Other forms could come from rare
-    letters (the long s, ligatures): these count only if such an address occurs, since every second address has an s.
+    A form in ASCII counts if it has ``ss`` before the @, since folding turned ``ß`` into ``ss``. Folding also turned
+    rare letters (the long s, ligatures) into ASCII letters. This is not considered here, since every second address has
+    an s: the resource watches for such addresses in the source.
 
     :param same: the result of :func:`same_contact`.
     """
@@ -49,7 +51,7 @@ def may_be_folded(same: str) -> bool:
 
 
 KEY_KINDS: Mapping[str, KeyKind] = {"_email": "email", "_externalId": "external_id"}
-"""The kinds of contact keys by the properties that hold them."""
+"""The kind of a contact key, by the id of the property that holds it."""
 
 
 def person(kind: KeyKind, key: str) -> PersonKey:
@@ -61,24 +63,27 @@ def person(kind: KeyKind, key: str) -> PersonKey:
 
 
 def keys_in(properties: Mapping[str, Any]) -> dict[str, str]:
-    """Return the contact keys among properties, by property."""
+    """Return the values of those properties that are contact keys, by property id."""
     return {name: value for name in KEY_KINDS if isinstance(value := properties.get(name), str)}
 
 
 def people_in(properties: Mapping[str, Any], names: Iterable[str] = KEY_KINDS) -> list[PersonKey]:
-    """Return the contact keys among properties."""
+    """Return the values of those properties that are contact keys, in the form of the suppression list.
+
+    :param names: ids of the properties to read.
+    """
     return [person(KEY_KINDS[name], value) for name in names if isinstance(value := properties.get(name), str)]
 
 
 def people_of(kind: KeyKind, change: Patch) -> list[PersonKey]:
-    """Return the keys of a change's person: its key, and the other key if its row has one."""
+    """Return the keys of the change's person: the change's own key, and the other key if its row has one."""
     return [person(kind, change.key), *people_beside_key(change)]
 
 
 def people_beside_key(change: Patch) -> list[PersonKey]:
-    """Return the people whom a change names besides its key, also in columns of its row that are not sent."""
+    """Return the people whom a change names in its properties, beside its own key, also in those that are not sent."""
     return people_in(change.naming)
 
 
 FORMS: Mapping[str, Callable[[str], str]] = {kind: partial(same_contact, kind) for kind in KEY_KINDS.values()}
-"""One form for all spellings of a key, by its kind."""
+"""The function that returns one form for all spellings of a key, by the kind of key."""

@@ -27,10 +27,11 @@ class Held(StrEnum):
 
 
 def compare_with_row(row: Mapping[str, JsonValue], contact: Mapping[str, Any], fields: FieldTable) -> dict[str, Held]:
-    """Compare the properties of a row, by their types.
+    """Compare the properties of a row with those of a contact, each by the type of its field.
 
     :param row: JSON-ready values by property id.
-    :param contact: the result of a look-up.
+    :param contact: the contact that a look-up has returned.
+    :return: the result by property id.
     """
     compared = {}
     for property_id, value in row.items():
@@ -45,12 +46,13 @@ def compare_with_row(row: Mapping[str, JsonValue], contact: Mapping[str, Any], f
 def compare_with_digest(
     property_id: str, contact: Mapping[str, Any], fields: FieldTable, is_accepted: Callable[[JsonValue], bool]
 ) -> Held:
-    """Compare a property with the digest of the value that was accepted.
+    """Compare a property of a contact with the digest of the value that Connectif has accepted.
 
-    A shown value may have another form than the sent one; a form that the field's type treats as equal counts as the
-    same.
+    Connectif may show a value in another form than the one that was sent. Two forms count as the same value if they are
+    equal for the type of the field.
 
-    :param is_accepted: whether a value has that digest.
+    :param contact: the contact that a look-up has returned.
+    :param is_accepted: returns whether a value has that digest.
     """
     shown = contact.get(property_id)
     if is_empty(shown):

@@ -34,7 +34,7 @@ Nulls = Literal["omit", "clear"]
 
 _KEY_COERCERS: dict[KeyKind, Coercer] = {"email": addresses.email, "external_id": addresses.external_id}
 _FAULTS = (InvalidValue, *VALUE_ERRORS)
-"""Raised for a value that breaks a rule, or that its rule cannot read; a KeyError also for a missing column."""
+"""The exceptions for a value that breaks its rule, or that the rule cannot read. A missing column is a KeyError."""
 _MOST_PLANS = 1000  # cached sets of columns; each row from JSON may have its own
 
 
@@ -42,8 +42,9 @@ class ContactMapping:
     """The mapping of columns to properties.
 
     :param key: the kind of contact key: ``email`` or ``external_id``.
-    :param key_column: the column of the key; by default the one named like it.
-    :param properties: column by property id. ``None``: every column except the key's is itself a property id.
+    :param key_column: the column of the key. Default: the column ``email`` or ``external_id``, as the kind of key.
+    :param properties: column by property id. ``None``: the name of each column is a property id, except of the columns
+        of key and region.
     :param nulls: ``omit`` leaves out a property whose value is ``None`` or an empty list, so that Connectif keeps its
         value; ``clear`` sends ``null`` (except for boolean, checkbox and required fields, which always have a value,
         and for consents) and ``[]``. Connectif's handling of either is not documented.
@@ -113,8 +114,8 @@ class ContactMapping:
         """Check the mapping before anything is sent.
 
         :param columns: the columns of the source, if they are known.
-        :raises MappingError: properties cannot be set, or columns are missing or occur twice; names every fault, with
-            the nearest known name.
+        :raises MappingError: properties cannot be set, or columns are missing or occur twice. The text names every
+            fault, with a similar known name.
         """
         faults = [
             f"{property_id} {why}" for property_id in self.properties or () if (why := self.fields.fault(property_id))
@@ -129,9 +130,10 @@ class ContactMapping:
             raise MappingError("the mapping does not fit: " + "; ".join(faults))
 
     def patch(self, number: int, row: Row) -> Patch:
-        """Map one row.
+        """Return the patch of one row.
 
-        :raises InvalidRow: names each invalid value by column and rule.
+        :param number: the row's number in the source.
+        :raises InvalidRow: a value is not valid. The reasons name each column and its rule.
         """
         if type(row) is not RawRow and not isinstance(row, Mapping):  # the first condition is the faster one
             raise InvalidRow([f"the row must be a mapping of columns to values, not {kind(row)}"])
@@ -164,10 +166,10 @@ class ContactMapping:
         return Patch(number, str(key), properties, row)
 
     def urgent_part(self, number: int, row: Row) -> Patch | None:
-        """Return the consents of a row that have their lowest value, even if the rest is invalid; ``None`` if there are
-        none.
+        """Return a patch with only those consents of a row that have their lowest value; other values may be invalid.
 
         :param number: the row's number in the source.
+        :return: ``None``: the row has no such consent, or no valid key.
         """
         if not isinstance(row, Mapping) or (key := self.key_of(row)) is None:
             return None
@@ -180,10 +182,11 @@ class ContactMapping:
         return Patch(number, key, lowest, row) if lowest else None
 
     def readable_properties(self, row: Row) -> Mapping[str, JsonValue] | None:
-        """Return the properties of a row whose key need not be valid, without invalid values; ``None`` if its columns
-        cannot be properties.
+        """Return the valid properties of a row, by property id; its key need not be valid.
 
-        :return: ``None`` as a value: the row has none.
+        A value of ``None`` means that the row has no value of this property.
+
+        :return: ``None``: the row is not a mapping, or its columns cannot be properties.
         """
         if not isinstance(row, Mapping):
             return None
@@ -219,10 +222,10 @@ class ContactMapping:
     @property
     def columns(self) -> Sequence[str] | None:
         """The columns to read, the key's first; ``None``: every column is a property."""
-        # With the key, so that a line never matches the row of another contact that had the same key earlier.
+        # The key is included, so that a line never matches the row of another contact that had the same key earlier.
         if self.properties is None:
             return None
-        # The country, too: another one makes another number of the same digits.
+        # The region is included, too: with another country the same digits are another phone number.
         return (
             self.key_column,
             *self.properties.values(),
@@ -231,7 +234,7 @@ class ContactMapping:
 
     @property
     def property_ids(self) -> Sequence[str]:
-        """The ids of the properties that are written; if each column is a property, those of the rows so far."""
+        """The ids of the properties that are written; if each column is a property, the ids in the rows so far."""
         if self.properties is not None:
             return tuple(self.properties)
         plans = [plan for each in (self, *self._of_regions.values()) for plan in each._plans.values()]
@@ -242,7 +245,7 @@ class ContactMapping:
     def definition(self) -> tuple[object, ...]:
         """Everything that decides what is sent for a row: the mapping, and the definitions of its fields."""
         ids = self.properties if self.properties is not None else self.fields.ids
-        # Without a region column the form is that of earlier journals, whose digests stay valid.
+        # Without a region column, the result is the same as in earlier versions, so the digests in journals stay valid.
         return (
             *(() if self.region_column is None else ("region", self.region_column)),
             self.key,
@@ -278,9 +281,9 @@ class ContactMapping:
         return Step(property_id, column, coerce, clears)
 
     def _of_region(self, value: Any) -> ContactMapping:
-        """Return the same mapping for rows of one country, which overrides a field's own country code.
+        """Return a mapping for rows of one country, which takes precedence over a field's own country code.
 
-        :param value: of the region column, not empty.
+        :param value: the value of the region column, not empty.
         """
         code = value.strip().upper() if isinstance(value, str) else ""
         region = code if is_region(code) else ""

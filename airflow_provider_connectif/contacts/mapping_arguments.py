@@ -9,13 +9,13 @@ from airflow_provider_connectif.api.errors import RunFailed
 
 
 class MappingError(RunFailed, ValueError):
-    """The mapping itself is wrong, for any row; names every fault."""
+    """The mapping itself is wrong, whatever the rows are. The text names every fault."""
 
     final = True
 
 
 def checked_properties(properties: Any) -> dict[str, str] | None:
-    """Return the argument ``properties``: columns by property id; ``None``: every column is a property.
+    """Return the valid argument ``properties``: columns by property id; ``None``: every column is a property.
 
     :raises MappingError: it is not a mapping of texts.
     """

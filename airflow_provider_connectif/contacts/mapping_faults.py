@@ -1,4 +1,4 @@
-"""Finds the faults of a row, or of the columns of a source: a second check, only for bad ones."""
+"""Describes every fault of a row that is known to be invalid, and of the columns of a source."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from airflow_provider_connectif.records.values import VALUE_ERRORS, UnreadableVa
 
 _LONGEST_ID = 150  # API reference, resource "ContactFieldCreate"
 
-# No field's id has an @ or begins with a digit. Rows by e-mail address or phone number have such columns.
+# No field's id has an @ or begins with a digit. Rows that map e-mail addresses or phone numbers have such columns.
 _LIKE_A_PERSON = re.compile(r".*(?:@|%40).*|\+?\d(?:[\s.()/-]*\d){4,}[\s.()/-]*", re.DOTALL)
 _BLANK = "is blank text: use NULL where there is no value"
 
 
 class Step(NamedTuple):
-    """One property of a patch: the source of its value, and its rule."""
+    """One property of a patch, with the column and the rule of its value.
+
+    ``coerce``: converts a value to its JSON form, or raises :class:`InvalidValue`. ``clears``: whether NULL is sent as
+    ``null``, which clears the property; otherwise it is left out.
+    """
 
     property_id: str
     column: str
@@ -37,9 +41,9 @@ class Step(NamedTuple):
 def row_faults(row: Row, steps: Sequence[Step], key_column: str, coerce_key: Coercer) -> list[str]:
     """Return every rule that a row breaks, each with its column; at least one reason.
 
-    :param steps: of the properties that the row would set.
-    :param key_column: of the contact key.
-    :param coerce_key: its rule.
+    :param steps: the steps of the properties that the row would set.
+    :param key_column: the column of the contact key.
+    :param coerce_key: the rule of the contact key.
     """
     faults = []
     if key_column not in row:
@@ -55,14 +59,14 @@ def row_faults(row: Row, steps: Sequence[Step], key_column: str, coerce_key: Coe
             faults.append(f"{step.place} is missing")
         elif row[step.column] is not None and (rule := _broken_rule(step.coerce, row[step.column])):
             faults.append(f"{step.place} {rule}")
-    # A value may break a rule only once, such as one that reads a file.
+    # A value may break a rule at the first check only, such as an object that reads a file.
     return faults or ["a value cannot be read the same way twice: make it text, a number or a date before"]
 
 
 def missing_or_double(columns: Sequence[Any], needed: Collection[str], used: Collection[Any]) -> list[str]:
     """Return the faults of columns that are missing from a source, or occur more than once.
 
-    :param columns: of the source.
+    :param columns: the columns of the source.
     :param needed: columns without which no row can be sent.
     :param used: columns that are read if they exist.
     """
@@ -78,10 +82,10 @@ def missing_or_double(columns: Sequence[Any], needed: Collection[str], used: Col
 
 
 def column_faults(columns: Iterable[Any], no_properties: Collection[str | None], fields: FieldTable) -> list[str]:
-    """Return the faults of columns whose names are not properties, if each column is one.
+    """Return the faults of column names that cannot be property ids, for a mapping where each column is a property.
 
-    :param no_properties: columns that need not be a property: of the key, of the region.
-    :param fields: of the account.
+    :param no_properties: columns that need not be properties: the key's and the region's.
+    :param fields: the definitions of the account's fields.
     """
     faults = []
     for column in columns:
@@ -106,7 +110,9 @@ def _is_like_a_person(column: Any) -> bool:
 
 
 def readable(value: Any) -> Any:
-    """Return a value, unless the driver could not read it: rules that use the text of any value must not use that one.
+    """Return a value unchanged, unless the driver could not read it.
+
+    Some rules use the text of any value. They must not use the text of an :class:`UnreadableValue`.
 
     :raises InvalidValue: the driver could not read it.
     """

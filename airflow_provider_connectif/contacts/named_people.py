@@ -1,6 +1,6 @@
-"""Finds the people whom rows name, by their key and by the other kind of key, in the form of the suppression list.
+"""Finds the people whom a row names: by its own key, and by a key of the other kind in another column.
 
-Only these values of a row have to be valid.
+The keys are in the form of the suppression list. Other values of the row need not be valid.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PROPERTIES: Mapping[KeyKind, str] = {kind: property_id for property_id, kind in
 
 
 def people_of_row(mapping: ContactMapping, row: Row) -> list[PersonKey]:
-    """Return the people whom a row names: by its key, and by the other kind of key if that is a property."""
+    """Return the people whom a row names: by its key, and by the other kind of key if the mapping has it."""
     key = mapping.key_of(row)
     found = [] if key is None else [person(mapping.key, key)]
     if isinstance(row, Mapping):
@@ -33,7 +33,7 @@ def people_of_row(mapping: ContactMapping, row: Row) -> list[PersonKey]:
 
 
 def keys_beside(mapping: ContactMapping, row: Row) -> dict[str, str]:
-    """Return the valid keys of the other kind in a row, by property."""
+    """Return the valid keys of the other kind in a row, by property id."""
     found = {}
     if isinstance(row, Mapping):
         for kind, column in _columns_beside(mapping):
@@ -52,7 +52,7 @@ def names_people_beside(mapping: ContactMapping, batch: Sequence[Row]) -> bool:
 
 
 def people_beside(mapping: ContactMapping, batch: Sequence[Row]) -> dict[int, PersonKey]:
-    """Return the people whom rows name beside their keys, by the index of the row; reads only that column."""
+    """Return the people whom rows name by the other kind of key, by the index of the row. Only its column is read."""
     found = {}
     for kind, column in _columns_beside(mapping):
         for place, value in enumerate(_values(batch, column)):
@@ -62,13 +62,13 @@ def people_beside(mapping: ContactMapping, batch: Sequence[Row]) -> dict[int, Pe
 
 
 def people_named(key: str) -> list[PersonKey]:
-    """Return the people whom a typed key may name: one for each kind of key."""
+    """Return the people whom the input of a user may name: one for each kind of key."""
     typed = key.strip()
     return [_person(kind, typed) or person(kind, typed) for kind in _COERCERS]
 
 
 def key_forms(key: str) -> list[str]:
-    """Return the forms that a typed key may have in a journal: unchanged, then as an external id and as an e-mail.
+    """Return the forms in which a journal may have the input of a user: unchanged, as an external id, as an e-mail.
 
     Unchanged comes first, since ``Ab1@example.com`` and ``ab1@example.com`` are two external ids.
     """

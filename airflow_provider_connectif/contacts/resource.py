@@ -38,11 +38,12 @@ CONSENT_WARNING = (
 class ContactResource(Resource):
     """Contacts, written by ``PATCH /contacts/{key}``.
 
-    :param mapping: of columns to properties.
-    :param resubscribe: when to send a consent that has a lower rank at Connectif: ``on_change``, if the source has
-        raised it since it was delivered and no response has shown that the person lowered it; ``never``; ``always``.
+    :param mapping: maps columns to properties.
+    :param resubscribe: when to raise a consent that has a lower rank at Connectif: ``never``, ``always``, or
+        ``on_change``: if the source has raised the consent since it was delivered, and no response has shown that the
+        person lowered it.
     :param write_modes: ``on_create`` or ``if_empty`` by property id, for properties that are not always written.
-    :raises MappingError: a mode is not valid.
+    :raises MappingError: ``resubscribe`` or a mode is not valid.
     """
 
     noun = "contact"
@@ -72,7 +73,7 @@ class ContactResource(Resource):
         self._resubscribe = resubscribe
         self._steps = ContactSteps(mapping.fields, resubscribe, self.modes)
         self._former_keys: set[str] = set()
-        """Folded keys of addresses in this source, which may now be another contact's key."""
+        """ASCII forms that :func:`folded` gives to addresses of this source; each may also be another contact's key."""
 
     @property
     def columns(self) -> Sequence[str] | None:
@@ -82,7 +83,7 @@ class ContactResource(Resource):
     @property
     def definition(self) -> tuple[object, ...]:
         """The mapping, the definitions of its fields, and the write modes."""
-        # Without modes the form is that of earlier journals, whose digests stay valid.
+        # Without modes, the result is the same as in earlier versions, so the digests in journals stay valid.
         return (*self.mapping.definition, sorted(self.modes.items())) if self.modes else self.mapping.definition
 
     @property
@@ -117,9 +118,9 @@ class ContactResource(Resource):
         return self.mapping.readable_properties(row)
 
     def send(self, client: Client, change: Patch, *, on_fresh_connection: bool = False) -> Response:
-        """``PATCH`` the contact, or look it up; a look-up's body is the contact, or ``None`` if there is none.
+        """Send the next request of a change: a ``PATCH``, a look-up (``GET``), or a ``DELETE`` if the contact left.
 
-        A contact that left the source is deleted if its change says so, after a look-up if one is needed.
+        :return: the response. The body after a look-up is the contact, or ``None`` if it does not exist.
         """
         kind = self.mapping.key
         if change.removal == "delete" and not change.looks_up:
@@ -130,9 +131,9 @@ class ContactResource(Resource):
             get_contact = client.get_contact if kind == "email" else client.get_contact_by_external_id
             contact = get_contact(change.key)
             if contact is not None and not shows_contact(contact, self.mapping.fields):
-                raise NoResponseError("the response to a look-up shows no contact")
+                raise NoResponseError("the response to a look-up (GET) shows no contact")
             if shows_another_contact(contact, kind, change.key):
-                raise NoResponseError("the response to a look-up shows another contact")
+                raise NoResponseError("the response to a look-up (GET) shows a contact with another key")
             return Response(OK, contact)
         patch_contact = client.patch_contact if kind == "email" else client.patch_contact_by_external_id
         return patch_contact(
@@ -153,11 +154,11 @@ class ContactResource(Resource):
         return person(self.mapping.key, key)
 
     def people_of(self, change: Patch) -> Sequence[PersonKey]:
-        """Return the person by the change's key, and by the other key if its row has one."""
+        """Return the keys of the change's person: the change's own key, and the other key if its row has one."""
         return people_of(self.mapping.key, change)
 
     def people_of_row(self, row: Row) -> Sequence[PersonKey]:
-        """Return the people whom a row names; it may be invalid except for its keys."""
+        """Return the people whom a row names. Only its keys need to be valid."""
         return people_of_row(self.mapping, row)
 
     def names_people_beside(self, batch: Sequence[Row]) -> bool:
@@ -169,7 +170,7 @@ class ContactResource(Resource):
         return people_beside(self.mapping, batch)
 
     def keys_at_a_glance(self, values: Sequence[Any]) -> list[str | None]:
-        """Return keys in the form of the journal, for values that are clearly valid."""
+        """Return the key of each clearly valid value, in the form of the journal, and ``None`` for the others."""
         is_email = self.mapping.key == "email"
         # The key goes into a query: it must be printable, without NUL, which PostgreSQL refuses.
         return [
@@ -180,7 +181,7 @@ class ContactResource(Resource):
         ]
 
     def is_of_another_before(self, key: str) -> bool:
-        """Whether another contact may have had this key while keys were folded."""
+        """Whether an earlier version may have stored another contact under this key: see :func:`folded`."""
         return self.mapping.key == "email" and (may_be_folded(key) or key in self._former_keys)
 
     def merged(self, earlier: Mapping[str, JsonValue], later: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
@@ -198,13 +199,11 @@ class ContactResource(Resource):
         return self._steps.arrange(change, differing)
 
     def requests(self, change: Patch) -> tuple[int, int]:
-        """Return one request, and a second one if a response decides or the contact is looked up."""
+        """Return the least and the largest number of requests: :meth:`ContactSteps.requests`."""
         return self._steps.requests(change)
 
     def next_request(self, change: Patch, plan_age_s: float) -> Patch:
-        """Return the change for its next request: consents raised by an old plan wait for a response, and the contact
-        is looked up first if needed.
-        """
+        """Return the change for its next request: :meth:`ContactSteps.next_request`."""
         return self._steps.next_request(change, plan_age_s)
 
     def step(self, change: Patch, came: Response | Error) -> Step | None:
@@ -214,15 +213,15 @@ class ContactResource(Resource):
         return self._steps.step(change, came)
 
     def urgent_part(self, change: Patch) -> Patch | None:
-        """Return a withdrawn consent of a rejected change that had other properties, too."""
+        """Return a rejected change with only its withdrawn consents; ``None`` if it has none, or nothing else."""
         urgent = urgent_part(change.properties)
         if not urgent or len(urgent) == len(change.properties):
             return None
-        # The others were not accepted, so a response is compared with what was accepted before.
+        # The other properties were not accepted. A response is compared with the values that were accepted before.
         return change._replace(properties=urgent, others={}, later={}, looks_up=False, was_delivered=False)
 
     def urgent_part_of_row(self, number: int, row: Row) -> Patch | None:
-        """Return a withdrawn consent of a row that is invalid or held."""
+        """Return the withdrawn consents of an invalid or held row; ``None`` if there are none."""
         part = self.mapping.urgent_part(number, row)
         return None if part is None else part._replace(named=keys_beside(self.mapping, row))
 
@@ -257,7 +256,7 @@ def _fields(definitions: Sequence[Mapping[str, Any]]) -> list[Field]:
         try:
             fields.append(Field.from_api(definition))
         except (ValueError, TypeError, ArithmeticError, RecursionError) as fault:
-            # Our own messages contain no value of the definition; Python's may.
+            # The messages of this package contain no value of the definition. Those of Python may.
             words = str(fault) if type(fault) is ValueError else "a field definition has a value of a wrong kind"
             raise MalformedResponseError(words) from None
     if not fields:

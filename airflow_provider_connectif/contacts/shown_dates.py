@@ -13,11 +13,11 @@ _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9:.]{1,20}(?:Z|[+-]
 _DAY = timedelta(days=1)
 _MINUTE = timedelta(minutes=1)
 _QUARTER_HOUR = timedelta(minutes=15)
-_LARGEST_OFFSET = timedelta(hours=14)  # of a time zone, Kiribati's
+_LARGEST_OFFSET = timedelta(hours=14)  # the largest offset of a time zone, in Kiribati
 
 
 def compare_dates(sent: Any, shown: Any, field: Field | None) -> Difference | None:
-    """Compare by moment; by day if one of them has no time of day."""
+    """Compare two dates by their moments, or by their days if one of them is at midnight."""
     sent_moment, shown_moment = moment_of(sent), moment_of(shown)
     if sent_moment is None or shown_moment is None:
         return Difference.SHORTENED if _is_cut_date(sent, shown) else None

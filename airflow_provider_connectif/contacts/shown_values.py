@@ -22,7 +22,7 @@ from airflow_provider_connectif.contacts.shown_dates import compare_dates, momen
 from airflow_provider_connectif.contacts.shown_difference import Difference
 from airflow_provider_connectif.records.changes import JsonValue
 
-_PRECISION = 1e-6  # of a fraction: single precision holds seven digits
+_PRECISION = 1e-6  # relative, for fractions: single precision holds seven digits
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _LIKE_AN_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _LEAST_NATIONAL_DIGITS = 6
@@ -39,7 +39,7 @@ def difference(sent: JsonValue, shown: Any, field: Field | None) -> Difference |
 
     :param sent: the value in the request.
     :param shown: any JSON; ``None`` also if the property is not shown.
-    :param field: the definition; with ``None`` or an unknown type, the sent value decides.
+    :param field: the definition. With ``None`` or an unknown type, the types of both values decide.
     """
     if sent == shown and type(sent) is type(shown):  # nearly always; 1 and true are equal, too
         return None
@@ -58,9 +58,9 @@ def is_empty(value: Any) -> bool:
 
 
 def _type_of(sent: JsonValue, shown: Any) -> FieldType:
-    """Return the type whose comparison fits the values of an unknown field.
+    """Return the field type by which to compare two values of a field whose type is not known here.
 
-    Connectif knows its type: a text may be shown as the number, boolean or list that it contains.
+    Connectif knows the type: it may show a sent text as the number, boolean or list that the text contains.
     """
     value = shown if isinstance(sent, str) and isinstance(shown, (bool, int, float, list)) else sent
     if isinstance(value, bool):
@@ -177,7 +177,7 @@ def _number(value: Any) -> int | float | Decimal | None:
 
 
 def _are_equal(sent: float | Decimal, shown: float | Decimal) -> bool:
-    """Whether two numbers are equal as doubles; fractions may also have lost digits."""
+    """Whether two numbers are equal as doubles. Fractions may differ a little, since they may have lost digits."""
     try:
         one, other = float(sent), float(shown)
     except OverflowError:
@@ -188,7 +188,7 @@ def _are_equal(sent: float | Decimal, shown: float | Decimal) -> bool:
 
 
 def _compare_booleans(sent: Any, shown: Any, field: Field | None) -> Difference | None:
-    """Compare booleans; 0 and 1, and the words for both, count, too."""
+    """Compare booleans; 0, 1 and the words for true and false count as booleans."""
     try:
         return None if boolean(sent) == boolean(shown) else Difference.OTHER_VALUE
     except InvalidValue:

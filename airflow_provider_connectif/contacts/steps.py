@@ -1,6 +1,6 @@
-"""The requests of one contact: the first one, a look-up before it, and the ones after a response.
+"""Decides on the requests for one contact: a look-up, the first PATCH, and further requests after a response.
 
-A change evolves: properties that wait for a response (``later``) become properties of the next request, or stay out.
+Properties that wait for a response (``later``) become properties of the next request, or are left out.
 """
 
 from __future__ import annotations
@@ -44,18 +44,17 @@ from airflow_provider_connectif.records.outcomes import Error, Shown
 from airflow_provider_connectif.records.resource import Step
 
 OLD_PLAN_S = 3600.0
-"""Seconds after which a raised consent of a plan is sent only if the contact still allows it."""
+"""The age in seconds above which a plan is old: its raised consents wait until a response shows the current values."""
 _ABOUT_THE_KEY, _FORBIDDEN, _ABOUT_THE_WINDOW = 401, 403, 429
-_PASSING = frozenset({408, 421, 423, 425})  # and every status outside 4xx: another attempt may find the contact
+_PASSING = frozenset({408, 421, 423, 425})  # temporary, like every status outside 4xx: another attempt may succeed
 
 
 class ContactSteps:
-    """Decides about the requests of contacts, for one process of a run.
+    """Decides on the requests for contacts, for one process of a run.
 
-    It also remembers what responses have shown of the account: whether they show contacts, and whether the API key may
-    look contacts up.
+    It also remembers whether the account's responses show contacts, and whether the API key may look contacts up.
 
-    :param fields: the definitions, by which responses are compared.
+    :param fields: the field definitions, by which responses are compared.
     :param resubscribe: when to raise a consent that Connectif shows with a lower rank.
     :param modes: write modes of the properties that are not always written.
     """
@@ -102,8 +101,9 @@ class ContactSteps:
         return 1, 2 if change.later or (change.looks_up and (change.properties or change.removal)) else 1
 
     def next_request(self, change: Patch, plan_age_s: float) -> Patch:
-        """Return a change just before its request: raises of an old plan wait for a response, with a look-up if
-        needed.
+        """Return the change for a request that is about to be sent.
+
+        In an old plan, raised consents now wait for a response. The request becomes a look-up if one is needed.
         """
         if plan_age_s > OLD_PLAN_S:
             change = self._with_raises_waiting(change)
@@ -144,8 +144,9 @@ class ContactSteps:
         return change._replace(properties=first, later={**change.later, **raised})
 
     def _lowered_unseen(self, change: Patch) -> Patch:
-        """Return a change whose consents are lowered without a look-up, and count as the person's own from now on;
-        likewise all consents of a contact to delete.
+        """Return a change without a look-up. The consents that it withdraws belong to the person from now on.
+
+        For a contact to delete, these are all consents that were accepted above the lowest rank.
         """
         lowered = above_the_lowest(change) if change.removal == "delete" else urgent_part(change.properties).keys()
         return with_kept(change._replace(looks_up=False), lowered)
@@ -167,7 +168,10 @@ class ContactSteps:
         return Step(change, goes_on=bool(change.properties) or is_deletion, shown=Shown(True, unreadable=came))
 
     def _seen(self, change: Patch, contact: Mapping[str, Any] | None) -> Step:
-        """Continue after the contact was looked up; ``None``: it does not exist."""
+        """Return the step after a look-up.
+
+        :param contact: ``None``: it does not exist.
+        """
         if contact is None and change.removal is not None:
             # Somebody has deleted it already. The reason is unknown, so a row that comes back raises no consent.
             return Step(with_kept(change._replace(properties={}, looks_up=False), above_the_lowest(change)))
@@ -189,7 +193,7 @@ class ContactSteps:
         elif change.was_delivered:
             split = Split({}, raised(change.later))
         else:
-            split = Split(not_kept(change))  # all of them, since a property is needed to create it
+            split = Split(not_kept(change))  # all of them, since a PATCH needs a property to create the contact
         change = decided(change, split)
         if contact is None and not change.properties:
             # Somebody has deleted it: its whole row creates it again, except for raised consents.
@@ -239,8 +243,10 @@ class ContactSteps:
         return Split(send, frozenset(kept))
 
     def _fills(self, change: Patch, property_id: str) -> bool:
-        """Whether a property is written where the contact has no value: also one that did not arrive after the sync
-        had created the contact.
+        """Whether a property is sent if the contact has no value of it.
+
+        That is so with the mode ``if_empty``. With ``on_create`` it is so if this sync created the contact, and the
+        property may not have arrived then.
         """
         mode = self._modes.get(property_id)
         return mode == "if_empty" or (mode == "on_create" and change.stands(property_id).is_created)

@@ -20,8 +20,9 @@ __all__ = ["RULES", "Coercer", "InvalidValue", "JsonValue", "Rule", "coercer", "
 
 
 def _phone(field: Field, region: str | None) -> Coercer:
-    """Return the phone rule of a field: a custom field uses its own country code first, a system field
-    ``default_region``.
+    """Return the phone rule of a field.
+
+    For a number without a country code, a custom field uses its own code first, and a system field the region.
     """
     if region is not None and field.id in SYSTEM_FIELDS:
         return addresses.phone(region)
@@ -30,7 +31,7 @@ def _phone(field: Field, region: str | None) -> Coercer:
 
 @dataclass(frozen=True)
 class Rule:
-    """One type of field.
+    """The rule of one field type.
 
     :param accepted: the values that a column may have.
     :param sent: the JSON that is sent.

@@ -1,6 +1,6 @@
 """E-mail addresses, phone numbers and external ids.
 
-Well-formed E.164 and plain ASCII e-mails take a fast path with the same verdict as the library's.
+Well-formed E.164 and plain ASCII e-mails take a fast path, which gives the same result as the libraries.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ def _without_quotations(fault: str) -> str:
 def external_id(value: Any) -> str:
     """Return a contact's external id, trimmed, at most 50 characters; whole numbers and UUIDs become their text.
 
-    A text made from a number by a float or a spreadsheet ("17.0", "1.23457E+15") would name another contact.
+    A text that a float or a spreadsheet has made from a number ("17.0", "1.23457E+15") is refused: it would name
+    another contact.
     """
     if not isinstance(value, str):
         text = shortest_text(value)
@@ -116,7 +117,7 @@ NO_REGION = "must be an international phone number: + and the country code first
 def phone(region: str | None = None, calling_code: str | None = None, no_region: str = NO_REGION) -> Coercer:
     """Return a rule for E.164, from international numbers and, if a region is known, from national ones.
 
-    A number need only be possible: its country must use its length. Source of the form: help centre, article
+    A number must be possible: its country must use its length. Source of the form: help centre, article
     360014589899 (stored as E.164, always with a leading ``+``).
 
     :param region: two letters, such as ``ES``, for numbers without a country code.
@@ -214,7 +215,7 @@ def _e164(text: str, region: str | None, no_region: str = NO_REGION) -> str:
 
 
 def _is_left_alone(e164: str) -> bool:
-    """Whether the library reads a number without a change: it removes one trunk prefix at a time."""
+    """Whether the library returns a number unchanged. It removes one trunk prefix at each reading."""
     import phonenumbers
 
     try:

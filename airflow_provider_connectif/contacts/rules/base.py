@@ -14,7 +14,7 @@ Coercer = Callable[[Any], JsonValue]
 
 
 class InvalidValue(Exception):
-    """A value is invalid. The text is the broken rule, never the value: reasons are logged."""
+    """A value is invalid. The text names the broken rule, never the value, since it is logged."""
 
 
 def kind(value: Any) -> str:
@@ -29,7 +29,8 @@ def plain(value: Any) -> Any:
         return value
     exact = value.item()
     if value.dtype.kind in "mM" and isinstance(exact, int):  # also in an array of no dimension
-        # Finer than Python's, as in pandas; others are out of its range, and in microseconds could become any date.
+        # Units finer than Python's, as in pandas, are converted. Other values are out of Python's range: converted to
+        # microseconds, they could become any date.
         return value.astype(f"{value.dtype.kind}8[us]").item() if _FINER.search(value.dtype.str) else value
     return exact
 
@@ -54,7 +55,7 @@ def is_missing(value: Any) -> bool:
 _INVISIBLE_CHARACTERS = "\u00ad\u200b-\u200f\u202a-\u202c\u2060-\u2064\u2066-\u2069\ufeff"
 INVISIBLE = re.compile(f"[{_INVISIBLE_CHARACTERS}\u202d\u202e]")
 """Soft hyphens, byte order marks, and marks of width and direction, which are copied along with text."""
-# Without the marks that reverse the following letters: such a text differs from its display.
+# Without the marks that reverse the letters after them: a text with such a mark differs from its display.
 _INVISIBLE_ENDS = re.compile(rf"\A[\s{_INVISIBLE_CHARACTERS}]+|[\s{_INVISIBLE_CHARACTERS}]+\Z")
 
 
@@ -65,7 +66,10 @@ def trimmed(value: str) -> str:
 
 
 def valid_text(value: str) -> str:
-    """Return text unchanged, if UTF-8, a database and a CSV can store it."""
+    """Return text unchanged.
+
+    :raises InvalidValue: UTF-8, a database or a CSV file cannot store it.
+    """
     # A str subclass, such as an enumeration, may print another text than it contains.
     exact = value if type(value) is str else str.__str__(value)
     if "\0" in exact:
@@ -76,5 +80,5 @@ def valid_text(value: str) -> str:
 
 
 def number_text(number: float | Decimal) -> str:
-    """Format a limit of a field for a reason."""
+    """Format a limit of a field for the reason of an invalid value."""
     return format(Decimal(repr(number)), "f") if isinstance(number, float) else str(number)

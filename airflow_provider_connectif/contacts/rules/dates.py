@@ -22,8 +22,7 @@ _LATEST_BEGINNING = 2  # o'clock; if the clocks go forward at midnight, the day 
 def iso_date(
     minimum: datetime | None = None, maximum: datetime | None = None, *, calendar_day: bool = False
 ) -> Coercer:
-    """Return a rule for ISO 8601: a date as ``YYYY-MM-DD``, a moment with ``Z`` on the calendar day that it is written
-    with.
+    """Return a rule for dates in ISO 8601: a date is sent as ``YYYY-MM-DD``, a moment with its own day and a ``Z``.
 
     A field of type date has a day (help centre 360015491240: ``yyyy-mm-dd``). A moment with a time zone is another day
     in another zone: a driver that converts midnight of Madrid to UTC gives 22:00 of the day before. It is not known
@@ -115,9 +114,9 @@ def _parsed(text: str) -> date:
 
 
 def _with_offset(moment: datetime) -> datetime:
-    """Return a moment with its time zone, or without one if the zone gives no offset: it is naive to Python, too.
+    """Return a moment with its time zone; without it if the zone gives no offset, since it is naive to Python, too.
 
-    :raises InvalidValue: the offset is beyond those that Python calculates with.
+    :raises InvalidValue: the offset is larger than Python allows.
     """
     try:
         return moment if moment.utcoffset() is not None else _bare(moment)

@@ -23,7 +23,7 @@ from airflow_provider_connectif.contacts.rules.base import (
 )
 
 _EXACT_BELOW = MappingProxyType({"float16": 2**11, "float32": 2**24, "six digits": 10**6})
-"""The whole numbers above which a NumPy type, or a text of six digits, is no longer exact."""
+"""The whole number from which values of a NumPy type, or values rounded to six digits, are no longer exact."""
 _EXACT_DOUBLES_BELOW = 2**53
 _LEAST_ROUNDED = 100_000_000_000  # spreadsheets write whole numbers of 12 digits and more as 1.23457E+11
 _LARGEST_INTEGER = 2**63 - 1  # readers of JSON disagree on larger numbers
@@ -43,13 +43,13 @@ _BIT = MappingProxyType({0: False, 1: True, ord("0"): False, ord("1"): True})
 
 
 class SinglePrecision(float):
-    """A number of a single-precision column, returned as a double; with a dtype like NumPy's."""
+    """A number of a single-precision column that a driver returned as a double, marked by a ``dtype`` like NumPy's."""
 
     dtype = "float32"
 
 
 class SixDigits(float):
-    """A number that a database has rounded to six digits, as MySQL does with a FLOAT."""
+    """A number that a database has rounded to six digits, as MySQL does with a FLOAT, marked by its ``dtype``."""
 
     dtype = "six digits"
 
@@ -103,11 +103,12 @@ def _finite(value: Decimal) -> Decimal:
 
 
 def certain_number(value: Any) -> int | Decimal | None:
-    """As :func:`exact_number`, for values that identify something: a float must not have lost a digit.
+    """Return a number as :func:`exact_number` does, unless it is a float that may have lost a digit.
 
-    Doubles are exact only for whole numbers below 2**53: 9007199254740993 is already rounded.
+    For values that identify something. Doubles are exact only for whole numbers below 2**53: 9007199254740993 is
+    already rounded.
 
-    :raises InvalidValue: also for whole floats too large to be exact.
+    :raises InvalidValue: it is NaN, infinity, or a whole float too large to be exact.
     """
     number = exact_number(value)
     if number is None or isinstance(value, (int, Decimal)) or isinstance(number, int):
@@ -148,7 +149,11 @@ def shortest_text(value: Any) -> str | None:
 
 
 def numeric_text(value: str, what: str) -> Decimal:
-    """Return the number in a text, with a dot and without thousands separators."""
+    """Return the number in a text, with a dot and without thousands separators.
+
+    :param what: what the text must be, for the reason: ``a number`` or ``a whole number``.
+    :raises InvalidValue: the text is not such a number.
+    """
     stripped = value.strip()
     if len(stripped) > _LONGEST_NUMERIC or not _NUMERIC.fullmatch(stripped):
         raise InvalidValue(f"must be {what}, but this text is not one")
@@ -170,7 +175,7 @@ def json_number(number: int | Decimal, *, nearest: bool = False) -> int | float:
         return whole
     if isinstance(number, int):
         if not nearest:
-            raise InvalidValue("must be a number within 64 bits")
+            raise InvalidValue("must be a whole number within 64 bits: cast larger ones to text in the query")
         number = Decimal(number)  # as a database's NUMERIC of the same size
     double = float(number)
     if not math.isfinite(double):

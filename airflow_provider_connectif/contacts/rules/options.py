@@ -14,7 +14,7 @@ from airflow_provider_connectif.contacts.rules.numbers import shortest_text
 _MOST_OPTIONS_NAMED = 5
 _LONGEST_NAMED = 40  # characters of an id in a reason
 _LONGEST_LIST = 50_000  # characters; the API allows 120 options with ids of 150
-# Possessive throughout, so that no text makes it go back and forth.
+# All quantifiers are possessive, so that no text causes backtracking.
 _POSTGRES_ITEM = re.compile(r'\s*+(?:"((?:[^"\\]|\\.)*+)"|([^",{}\\]*+))\s*+(,|$)', re.DOTALL)
 
 Option = tuple[str, str | None]
@@ -32,9 +32,9 @@ def radio(options: Iterable[Option]) -> Coercer:
 
 
 def checkbox(options: Iterable[Option]) -> Coercer:
-    """Return a rule for any of the options, each once, in their order.
+    """Return a rule for any of the options. Each is sent once, in the order of the value.
 
-    It accepts a list, tuple or set, text that is a JSON or PostgreSQL array, and ids or labels joined by ``|``.
+    A value may be a list, a tuple, a set, text that is a JSON or PostgreSQL array, or ids or labels joined by ``|``.
     """
     known = tuple(options)
     order = [option_id for option_id, _ in known]
@@ -43,7 +43,7 @@ def checkbox(options: Iterable[Option]) -> Coercer:
     def coerce(value: Any) -> list[str]:
         if isinstance(value, (set, frozenset)):
             found = {find(item) for item in value}
-            # A set has no order, and a patch should not differ from run to run.
+            # A set has no order, but a patch should be the same in every run: the field's order is used.
             items = [option for option in order if option in found] or sorted(found)
         elif isinstance(value, str):
             items = _split(value, find)
@@ -95,7 +95,7 @@ def _shortened(option_id: str) -> str:
 
 
 def _composed(option_id: str) -> str:
-    """Return one form for an id, whose accents systems compose in different ways."""
+    """Return one form for all ways in which systems compose the accents of an id."""
     return unicodedata.normalize("NFC", option_id).strip()
 
 

@@ -21,11 +21,13 @@ _BETWEEN_GROUPS = re.compile(r"\s*([-\u2010-\u2015\u2212])\s*|\s+")
 def without_decimals(text: str, region: str | None) -> str:
     """Return a number without the ``.0`` or ``.00`` of a float.
 
-    A float loses the ``+``: a number that is valid with its country code, but not in the region, gets it back.
+    A float has lost the ``+`` of an international number. It is added again if the digits are valid with it, and not a
+    valid number of the region.
 
     :param region: two letters, for numbers without a country code.
-    :raises InvalidValue: other decimals; or, after other dots, a last group of one digit or of zeros after a complete
-        number: the meaning is not known.
+    :raises InvalidValue: the text has other decimals, or is a valid number with and without a ``+``. Or it has several
+        dots, and ends with a dot and one digit, or with a dot and zeros after a complete number: the meaning is not
+        known.
     """
     decimals = _ONLY_DECIMALS.fullmatch(text)
     if decimals and _digits(decimals[1]) >= _LEAST_DIGITS:
@@ -73,7 +75,7 @@ def holds_two_numbers(text: str, region: str | None) -> bool:
 
 
 def _goes_on(text: str, region: str | None) -> bool:
-    """Whether a number is complete before its last groups: with them it is not valid, or a mobile with an extension.
+    """Whether digits follow a complete number: the whole text is not valid, or is a mobile number with an extension.
 
     ``+36 1 234 5678-9`` is a number and the end of another one; ``030 123456-78`` is one with its extension.
     """
@@ -93,7 +95,10 @@ def _digits(text: str) -> int:
 
 
 def _valid(text: str, region: str | None) -> str | None:
-    """Return the number in E.164, if it is valid in its country."""
+    """Return the number in E.164; ``None`` if it is not valid in its country.
+
+    :param region: two letters, for a number without a country code; ``None``: the text must begin with a ``+``.
+    """
     import phonenumbers
 
     try:

@@ -31,12 +31,11 @@ _iso_date = iso_date()
 
 
 def text(max_length: int | None = None, *, required: bool = False) -> Coercer:
-    """Return a rule for text without blanks at its end; numbers, UUIDs and IP addresses become their shortest exact
-    text.
+    """Return a rule for text. Numbers, UUIDs and IP addresses become their shortest exact text.
 
-    Columns of type CHAR(n) are padded with blanks, which cannot be distinguished from others.
+    Blanks at the end are removed: a column of type CHAR(n) adds blanks, which cannot be distinguished from others.
 
-    :param max_length: the most characters.
+    :param max_length: the largest number of characters.
     :param required: the field must not be empty.
     """
     longest = _LONGEST_TEXT if max_length is None else max_length
@@ -67,7 +66,7 @@ _any_text = text()
 def json_text(value: Mapping[Any, Any]) -> str:
     """Return the JSON of a database's structure, such as a STRUCT; values without a JSON form become text.
 
-    A driver reads the numbers of JSON as doubles. Those that may have lost digits are refused, as they are alone.
+    A driver reads the numbers of JSON as doubles. Those that may have lost digits are refused, as in other columns.
     """
     try:
         written = json.dumps(value, ensure_ascii=False, default=_json_form, allow_nan=False)
@@ -80,7 +79,7 @@ def json_text(value: Mapping[Any, Any]) -> str:
 
 
 def _json_form(value: Any) -> Any:
-    """Return a form that JSON knows, and that is the same in every process: otherwise it would be sent each time."""
+    """Return a JSON form of a value that is the same in every process: another form would be sent in each run."""
     if isinstance(value, (set, frozenset)):
         return sorted(value, key=repr)
     text = str(value)
