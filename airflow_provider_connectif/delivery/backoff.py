@@ -1,4 +1,4 @@
-"""The one delay before a retry, for PATCH, field definitions, imports and polling."""
+"""The delay before a retry: one rule for PATCH, field definitions, imports and polling."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ LONGEST_GROWN_DELAY_S = 30.0
 def retry_delay_s(failures: int, retry_after_s: float | None = None, *, jitter: float | None = None) -> float:
     """Return the seconds to wait before the next attempt.
 
-    They double from half a second up to thirty seconds, times a random factor so that many tasks do not retry together.
-    A longer ``Retry-After`` wins; the caller decides whether it is too long.
+    The delay doubles from half a second up to thirty seconds. A random factor keeps many tasks from retrying together.
+    A longer ``Retry-After`` wins. The caller decides whether it is too long.
 
     :param failures: attempts that failed so far, 1 or more.
     :param retry_after_s: seconds that the server's ``Retry-After`` asks for.

@@ -31,7 +31,7 @@ from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import BATCH_BYTES
 from airflow_provider_connectif.reporting.effort import Effort
 
-POLL_S = 0.25  # the time in which a stop, or a caller's turn, is noticed
+POLL_S = 0.25  # a stop, or work for the submitting thread, is noticed within these seconds
 _ROWS_AHEAD = 8  # queued ahead of sending, for each request that may be in flight
 _LEAST_AHEAD = 256
 _BYTES_AHEAD = 2 * BATCH_BYTES  # of queued rows; beyond that only one row is queued at a time
@@ -40,9 +40,9 @@ _BYTES_AHEAD = 2 * BATCH_BYTES  # of queued rows; beyond that only one row is qu
 class Delivery:
     """Sends changes; use as a context manager.
 
-    Changes of one key, by :meth:`Resource.same_key`, keep their order and are never in flight together. Each change
-    with a line in the journal waits for :meth:`write_doubts` before it is sent; if sending twice is not harmless, every
-    change does, after it has its permit.
+    Changes of one key (:meth:`Resource.same_key`) keep their order and are never in flight together. A change that has
+    a line in the journal is sent only after :meth:`write_doubts` has recorded it as in doubt. If sending twice is not
+    harmless, that holds for every change, and it is recorded only after the rate limit allows its request.
 
     :param resource: sends one change and raises the client's errors.
     :param client: paces the requests by its quota.
@@ -50,12 +50,13 @@ class Delivery:
     :param effort: counts requests that failed and are sent again.
     :param max_in_flight: the most requests at once, 1 or more.
     :param attempts: the most requests for one change, after which it is undelivered.
-    :param samples_from_outside: before a run stops because everything is rejected, :attr:`wanted_sample` asks for
-        changes from the rest of the plan; otherwise they are taken from the submitted ones.
-    :param most_unwritten: no further request is sent while so many responses are not recorded in the journal. Default:
-        no limit.
-    :param asks_before_sending: each request waits for :meth:`write_doubts`, which checks the suppression list.
-    :param clock: of the delays before a retry.
+    :param stop_when_all_rejected: end early if the first responses, and those to a sample, are all rejections.
+    :param samples_from_outside: ``True``: :attr:`wanted_sample` asks for the sample, from the rest of the plan.
+        ``False``: the sample is taken from the submitted changes.
+    :param most_unwritten: the most responses, beside the requests in flight, that the journal has not recorded yet.
+        With more, no further request is sent. Default: no limit.
+    :param asks_before_sending: whether each request waits until :meth:`write_doubts` has read the suppression list.
+    :param clock: measures the delays before a retry.
     """
 
     def __init__(
@@ -105,14 +106,14 @@ class Delivery:
         self.unfinished = Unfinished(
             self._progress, self._queue, self._open, self._gate, is_idempotent=resource.is_idempotent
         )
-        """The changes without an outcome; after an early end, those that it leaves."""
+        """The changes without an outcome; after an early end, the changes that were left."""
 
     def __enter__(self) -> Delivery:
         self._threads.start()
         return self
 
     def __exit__(self, exc_type: object, *_: object) -> None:
-        """End the threads: after the requests in flight, but within a moment if killed or failing."""
+        """End the threads: after the requests in flight, or within a second after a kill or an exception."""
         self._closing = True
         self._gate.close()
         hurried = exc_type is not None or self._killed
@@ -135,8 +136,8 @@ class Delivery:
     def begin(self, planned_at: float, resource: Resource | None = None) -> None:
         """Begin a plan, before the threads send.
 
-        :param planned_at: when it was made, in seconds since the epoch.
-        :param resource: the same as before with the account's definitions, if they are known.
+        :param planned_at: when the plan was made, in seconds since the epoch.
+        :param resource: the same resource with the account's definitions, if they are known. Default: as before.
         """
         self._resource = resource or self._resource
         self._request.begin(planned_at, self._resource)
@@ -167,13 +168,13 @@ class Delivery:
 
     @property
     def is_full(self) -> bool:
-        """Whether no further patch is queued before one is settled."""
+        """Whether the queue is full: another patch is queued only after one is settled."""
         return self._queue.unsettled >= self._ahead or self._queue.unsettled_bytes >= _BYTES_AHEAD
 
     @property
     def asked_wait(self) -> tuple[Wait, Error] | None:
-        """The pause that Connectif asks for and its response, if no queued change can be sent before; otherwise
-        ``None``.
+        """The pause that Connectif asks for, and the response that asks; ``None`` if there is none, or if a queued
+        change can be sent before its end.
         """
         with self._progress:
             waits_for = None if self._open or self.stop else self._queue.waits_for()
@@ -191,7 +192,7 @@ class Delivery:
             with self._progress:
                 if not self._queue.unsettled or (self._stop and not self._open):
                     return
-                if not self._gate.is_waited_at:  # these wait for the caller
+                if not self._gate.is_waited_at:  # a thread at the gate waits for the caller
                     self._clock.wait(self._progress, POLL_S)
             while_waiting()
             if is_enough():
@@ -209,8 +210,8 @@ class Delivery:
             self._work_there.notify_all()
 
     def finish(self) -> None:
-        """Finish: nothing more is submitted, and everything is settled; a run with only rejections stops at its end,
-        too.
+        """Finish after everything is settled. If every response was a rejection, and a sample was still open, the run
+        counts as stopped.
         """
         with self._progress:
             sample = self._watch.sample
@@ -239,7 +240,9 @@ class Delivery:
             self._end(stop)
 
     def write_doubts(self, doubts: Doubts | None) -> None:
-        """Record in the journal that waiting changes are about to be sent, and release them; for the submitting thread.
+        """Record in the journal that waiting changes are about to be sent, and release them.
+
+        Only the submitting thread calls this.
 
         :param doubts: records them; ``None``: nothing is recorded.
         """
@@ -265,7 +268,7 @@ class Delivery:
         return settled
 
     def collect_begun(self) -> list[Patch]:
-        """Return the changes of which a part was accepted since the last call, with the rest that follows."""
+        """Return the changes of which a part was accepted since the last call, each as the rest that follows."""
         with self._progress:
             begun = list(self._responses.begun)
             self._responses.begun.clear()
@@ -308,12 +311,12 @@ class Delivery:
         with self._progress:
             job.is_only_written_down = False
             stop = self._responses.suppress(job) if came is None else self._responses.take(job, came)
-            self._open.end(job)  # after the resource has looked at the response: if it fails, the change is in doubt
+            self._open.end(job)  # only now: if the resource fails on the response, the change is in doubt
             if not (job.is_settled or self._resource.is_idempotent):
                 self._gate.put_off(job)
             if stop is not None:
                 self._end(stop)
-            if not self._is_behind:  # else :meth:`written` wakes them
+            if not self._is_behind:  # otherwise :meth:`written` wakes the sending threads
                 self._work_there.notify_all()
             self._progress.notify()
 
@@ -324,7 +327,7 @@ class Delivery:
 
     @property
     def _is_behind(self) -> bool:
-        """Whether nothing may be sent before responses are written down."""
+        """Whether nothing may be sent before responses are recorded in the journal."""
         return self._open.is_behind_with_writing(len(self._responses.settled))
 
     def _end(self, stop: Stop) -> None:

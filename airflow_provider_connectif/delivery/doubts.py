@@ -15,11 +15,11 @@ from airflow_provider_connectif.delivery.sending_queue import SendingQueue
 from airflow_provider_connectif.records.changes import Patch
 
 MOST_WRITTEN_AHEAD = 50
-"""The most changes that are recorded but not sent yet: after a kill, so many changes are in doubt that were never
-sent."""
+"""The most changes that are recorded but not sent yet. After a kill, at most so many changes are in doubt although they
+were never sent."""
 
 ASKED_FOR_S = 0.25
-"""Seconds for which a change may go after the suppression list was asked of it; an erasure waits for so long."""
+"""Seconds for which a change may be sent after the suppression list was read for it. An erasure waits for this time."""
 
 
 class Doubts(Protocol):
@@ -36,24 +36,30 @@ class Doubts(Protocol):
 
 
 def is_in_doubt_once_sent(patch: Patch) -> bool:
-    """Whether the journal has a line of this change, and its next request writes."""
+    """Whether a change is in doubt while its next request is in flight: the journal has a line of it, and the request
+    sets properties.
+    """
     return not (patch.looks_up or patch.is_new or patch.digests is None)
 
 
 class DoubtGate:
-    """Between the threads that send, which wait here, and the one that submits, which asks and writes.
+    """Lets a change go to Connectif after the journal has recorded it and the suppression list was read for it.
 
-    A write costs about as much as a request. So the changes that go next are written down together, as many as the
-    rate limit lets go at this moment, at most :data:`MOST_WRITTEN_AHEAD`. More are written down while ``max_in_flight``
-    of them are left: otherwise each thread would find a change that is not, and cause a write. Likewise the suppression
-    list is asked about all of them at once, and each of them that goes within :data:`ASKED_FOR_S` does not wait here.
+    The sending threads wait at the gate. The submitting thread records and reads for them, in :meth:`write`.
 
-    :param queue: of the next changes; ``None``: a change that was not sent must not be in doubt.
-    :param work_there: condition for the sending threads.
-    :param progress: condition for the submitting thread, with the same lock.
-    :param quota: of the client.
-    :param clock: of the wait.
-    :param max_in_flight: requests at once.
+    Recording costs about as much as a request. So the next changes of the queue are recorded together: as many as the
+    rate limit allows at this moment, at most :data:`MOST_WRITTEN_AHEAD`. The next group is recorded while about
+    ``max_in_flight`` recorded changes are left. If it were recorded later, each thread would find an unrecorded change,
+    and cause a write of its own. The suppression list is read for the whole group, too. A recorded change does not wait
+    at the gate if it is sent within :data:`ASKED_FOR_S` after that.
+
+    :param queue: gives the next changes. ``None``: nothing is recorded ahead, since a change that was not sent must not
+        be in doubt.
+    :param work_there: wakes the sending threads.
+    :param progress: wakes the submitting thread; has the same lock.
+    :param quota: the rate limit of the client.
+    :param clock: measures the waits.
+    :param max_in_flight: the most requests at once.
     """
 
     def __init__(
@@ -83,20 +89,20 @@ class DoubtGate:
         return bool(self._about_to_go)
 
     def close(self) -> None:
-        """Close the gate; takes no lock."""
+        """Close the gate: a thread that waits gets a :class:`QuotaClosed`. Takes no lock."""
         self._is_closed = True
 
     def wait(self, job: Job, poll_s: float, *, is_to_be_written_down: bool = True) -> bool:
-        """Wait until a job may be sent and is recorded; called by the thread that sends it.
+        """Wait until a job is recorded and may be sent; called by the thread that sends it.
 
-        A job that is written down does not wait where the suppression list was asked of it a moment ago.
+        A recorded job does not wait if the suppression list was read for it within :data:`ASKED_FOR_S`.
 
-        :param poll_s: how soon a stop is noticed.
-        :param is_to_be_written_down: ``False``: it is only looked up whether its person must not be sent again.
-        :return: whether it may be sent.
-        :raises QuotaClosed: the run must stop; it must not be sent.
+        :param poll_s: a stop is noticed within these seconds.
+        :param is_to_be_written_down: ``False``: the job is not recorded, and only the suppression list is read for it.
+        :return: ``False``: the job's person is suppressed, so it must not be sent.
+        :raises QuotaClosed: sending has ended; the job must not be sent.
         """
-        # Only with a permit: a change that waits for a window is not in doubt if the process is killed.
+        # The permit comes first: a change that waits for the rate limit must not be in doubt if the process is killed.
         self._quota.reserve()
         with self._progress:
             if not (is_to_be_written_down or self._is_over) and self._is_recent(job.asked_at):
@@ -113,26 +119,28 @@ class DoubtGate:
             if not job.is_to_go or self._is_over:
                 self._about_to_go = [other for other in self._about_to_go if other is not job]
                 self._quota.give_back()
-                raise QuotaClosed("the run was asked to stop")
+                raise QuotaClosed("sending has ended, and this change was not sent")
         return True
 
     def put_off(self, job: Job) -> None:
-        """Note that a job was not carried out and waits to be sent again; needs the lock."""
+        """Note that a job was not carried out and waits to be sent again. The caller has the lock."""
         if job.is_written_down:
             job.is_written_down = False
             self._not_carried_out.append(job.patch)
 
     def busy_since(self) -> float | None:
-        """Since when the suppression list has not been asked of a change that may go without waiting; with the lock.
+        """Return the time since which a reading of the suppression list counts for changes that are sent from now on.
 
-        ``None``: each change that goes from now on is asked first. In seconds on a clock that only goes forward.
+        ``None``: no earlier reading counts. In seconds on a clock that only goes forward. The caller has the lock.
         """
         return self._clock.monotonic() - ASKED_FOR_S if self._is_recent(self._asked_ahead_at) else None
 
     def write(self, doubts: Doubts | None) -> None:
-        """Write down what waits and what goes next, and let it go; by the thread that submits.
+        """Record the waiting changes and the next ones, and let them go. Only the submitting thread calls this.
 
-        :param doubts: records them; ``None``: nothing is recorded.
+        Changes of suppressed people do not go.
+
+        :param doubts: records the changes; ``None``: nothing is recorded or read.
         """
         with self._progress:
             waiting, self._about_to_go = self._about_to_go, []
@@ -140,7 +148,7 @@ class DoubtGate:
             ahead, to_write = ([], []) if doubts is None else self._ahead(waiting)
             now = self._clock.monotonic()
             for job in waiting:
-                # From now on an erasure waits for it: what the list says next is what it said at this moment.
+                # Set before the list is read: an erasure that begins after this moment waits for the request.
                 job.checked_at = None if doubts is None else now
             if ahead:
                 self._asked_ahead_at = now
@@ -164,17 +172,17 @@ class DoubtGate:
                 job.asked_at = None if id(job) in suppressed else now
             for job in to_write:
                 job.is_written_down = True
-                # The rest of a change, or a change that is sent again, was sent before.
+                # A change that is sent again, or the rest of a change, already had a request.
                 job.is_only_written_down = not (job.tries or job.on_fresh_connection or job.has_begun)
             if waiting:
                 self._work_there.notify_all()
 
     def _ahead(self, waiting: Sequence[Job]) -> tuple[list[Job], list[Job]]:
-        """The changes that go next, as far as they can go at once, and those that are to be written down now.
+        """Return the next changes that can be sent at once, and the changes to record now. The caller has the lock.
 
-        With the lock. Nothing goes ahead before it is time for a write, or the list has to be asked anyway.
+        The former are none unless a write is due, or a waiting change needs a reading of the list anyway.
         """
-        # A thread may have taken a job that was just being written down ahead.
+        # A thread may have taken a job while the journal was recording it ahead.
         must = [job for job in waiting if job.is_to_be_written_down and not job.is_written_down]
         if self._queue is None or self._is_over:
             return [], must

@@ -21,10 +21,10 @@ _ERASED = (Outcome.DELETED, Outcome.ABSENT)
 class ErasureConfirmation(Confirmation):
     """Writes a receipt for each deletion, in the transaction that removes the person from the journal.
 
-    :param lines: of an open journal; none is written.
-    :param resource: of the erasure.
+    :param lines: the lines of an open journal; no line of a contact is written.
+    :param resource: the resource of the erasure.
     :param forgetting: removes people from every sync.
-    :param map_index: of the task instance, for receipts.
+    :param map_index: the map index of the task instance, for receipts.
     """
 
     def __init__(self, lines: RunLines, resource: Resource, forgetting: Forgetting, map_index: int) -> None:
@@ -44,12 +44,12 @@ class ErasureConfirmation(Confirmation):
         """Do nothing, as in :meth:`before_sending`."""
 
     def accept_part(self, patch: Patch) -> None:
-        """Do nothing: one spelling was deleted, and the next one follows at once."""
+        """Write no receipt yet: the request for the next spelling follows at once."""
         if patch.place is not None:
             self._lines.settle_planned(patch.place)
 
     def settle(self, settled: Settled, reasons: Sequence[str], status: int | None) -> bool:
-        """Write a receipt; a failed deletion leaves none, so that the next attempt repeats it."""
+        """Write a receipt. A failed deletion gets none, so the next attempt repeats it."""
         people = self._people_of(settled.patch)
         if settled.outcome in _ERASED:
             self._unwritten += 1

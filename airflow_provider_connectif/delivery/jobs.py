@@ -1,4 +1,4 @@
-"""A change on its way: what is known of its requests so far."""
+"""A change while it is sent, with the state of its requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from airflow_provider_connectif.records.outcomes import Error, Outcome, Shown
 
 @dataclass(frozen=True)
 class Rejection:
-    """A change that Connectif has rejected, with the rule."""
+    """A change that Connectif has rejected.
+
+    :param rule: the rule of the response policy that made it a rejection.
+    :param error: the response, if it was not a 2xx.
+    :param tries: number of attempts that count.
+    """
 
     patch: Patch
     outcome: Outcome
@@ -23,34 +28,34 @@ class Rejection:
 
 @dataclass(eq=False)
 class Job:
-    """A patch that is being sent.
+    """A patch from the queue until its outcome is known. Times are in seconds on a clock that only goes forward.
 
-    :param order_key: one form for all spellings of its key.
-    :param tries: attempts that count.
-    :param first_try_at: seconds on a clock that only goes forward.
+    :param order_key: one form for all spellings of its key; jobs with the same form keep their order.
+    :param tries: number of attempts that count.
+    :param first_try_at: the time of the first attempt.
     :param on_fresh_connection: whether the next attempt uses a new connection.
     :param asked_by: the response whose ``Retry-After`` the job waits for.
-    :param sample: that it belongs to.
-    :param place: in the order of the queue.
-    :param weight: about how many bytes its row takes.
+    :param sample: the sample that the job belongs to.
+    :param place: its number in the order in which jobs were queued.
+    :param weight: its size, in bytes, roughly.
     :param is_settled: its outcome is known.
-    :param is_written_down: that it is about to be sent.
-    :param is_only_written_down: likewise, and no request for it has been sent.
+    :param is_written_down: the journal has recorded that it is about to be sent.
+    :param is_only_written_down: the journal has recorded this, but no request for it was sent.
     :param shown: what the responses to earlier requests for it show.
     :param is_follow_up: a part of it was accepted, and this is the rest.
-    :param is_created: the response to a request for it was a 201.
-    :param is_recreated: likewise, although Connectif had accepted properties of it before.
-    :param is_unconfirmed: a response to it showed another key, twice.
-    :param is_written: a request that sets something was accepted; others only look up.
-    :param goes_before: the others wait until it was tried.
-    :param outcome: of the change once it is delivered, where it is neither created nor updated.
-    :param checked_at: when the suppression list was asked before the request that is under way, in seconds on a clock
-        that only goes forward; ``None``: none is.
-    :param asked_at: when it was last asked while the job waited in the queue, by the same clock; ``None``: it was not.
-    :param is_suppressed: its person must not be sent again.
-    :param is_to_be_written_down: it must be known, whatever happens, that it is on its way.
+    :param is_created: a request for it got a 201.
+    :param is_recreated: somebody had deleted the thing at Connectif, and it is created again.
+    :param is_unconfirmed: a response to it showed another key, also on a fresh connection.
+    :param is_written: a request was accepted that sets properties, and not only a look-up.
+    :param goes_before: other jobs wait until this one was tried.
+    :param outcome: the outcome of its delivery; ``None``: it is created or updated.
+    :param checked_at: when the suppression list was read for the request in flight; ``None``: no request is in flight,
+        or the list was not read for it.
+    :param asked_at: when the list was last read for the job in the queue; ``None``: it was not.
+    :param is_suppressed: its person is suppressed, so it must not be sent.
+    :param is_to_be_written_down: the journal must record it before it is sent.
     :param is_to_go: it may be sent now.
-    :param rejection: of the whole change, while what must not wait for it is sent alone.
+    :param rejection: the rejection of the whole change, while its urgent part is sent alone.
     """
 
     patch: Patch
@@ -93,7 +98,7 @@ class Job:
     def continue_with(self, patch: Patch) -> None:
         """Continue with another request.
 
-        :param patch: to send next.
+        :param patch: the change for that request.
         """
         # The rest of a change was recorded with its first part, except for properties that a deleted contact gets
         # again.

@@ -19,8 +19,8 @@ class OneRequest:
     :param client: paces the requests by its quota.
     :param gate: where a job waits until it is recorded.
     :param clock: for the age of the plan.
-    :param poll_s: the time in which a stop is noticed at the gate.
-    :param asks_before_sending: each request waits at the gate, which checks the suppression list.
+    :param poll_s: a stop is noticed at the gate within these seconds.
+    :param asks_before_sending: whether each request waits at the gate until the suppression list was read for it.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class OneRequest:
     def begin(self, planned_at: float, resource: Resource) -> None:
         """Begin a plan, before its first request.
 
-        :param planned_at: when it was made, in seconds since the epoch.
+        :param planned_at: when the plan was made, in seconds since the epoch.
         :param resource: sends its changes.
         """
         self._planned_at = planned_at
@@ -53,8 +53,8 @@ class OneRequest:
     def send(self, job: Job) -> Response | Error | None:
         """Send a request for a job, and return its response or error.
 
-        :return: ``None``: its person is suppressed, and it was not sent.
-        :raises QuotaClosed: the run must stop; nothing was sent.
+        :return: ``None``: the job's person is suppressed, and nothing was sent.
+        :raises QuotaClosed: sending has ended; nothing was sent.
         """
         job.patch = self._resource.next_request(job.patch, self._clock.now() - self._planned_at)
         is_to_be_written_down = self._is_to_be_written_down(job)
@@ -68,7 +68,7 @@ class OneRequest:
             return failure
 
     def _is_to_be_written_down(self, job: Job) -> bool:
-        """Whether the journal must know of the request before it is sent."""
+        """Whether the journal must record the change before the request is sent."""
         if not self._resource.is_idempotent:
             return True
         return not job.is_written_down and is_in_doubt_once_sent(job.patch)

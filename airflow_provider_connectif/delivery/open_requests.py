@@ -7,16 +7,16 @@ from airflow_provider_connectif.records.changes import Patch
 
 
 class OpenRequests:
-    """The requests in flight. All calls need the delivery's lock.
+    """The requests in flight. A caller must have the delivery's lock.
 
     :param most_unwritten: the most responses that may be collected but not recorded. ``None``: any number.
-    :param max_in_flight: requests at once.
+    :param max_in_flight: the most requests at once; they do not use up ``most_unwritten``.
     """
 
     def __init__(self, most_unwritten: int | None, max_in_flight: int) -> None:
         self._limit = None if most_unwritten is None else most_unwritten + max_in_flight
         self._in_flight: dict[int, Job] = {}
-        self._lost: list[Patch] = []  # with a thread that an error has ended
+        self._lost: list[Patch] = []  # the changes whose threads an error has ended
         self.unwritten = 0
         """Number of responses that were collected but are not recorded."""
 
@@ -30,7 +30,7 @@ class OpenRequests:
         job.checked_at = None
 
     def busy_since(self) -> float | None:
-        """Time of the check of the suppression list before the oldest request in flight; ``None`` if there is none."""
+        """Return the time when the suppression list was read for the oldest request in flight; ``None``: there is none."""
         asked = (job.checked_at for job in self._in_flight.values())
         return min((at for at in asked if at is not None), default=None)
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 class Patience:
     """The limits for the waits of a delivery.
 
-    :param longest_wait_s: the longest pause in seconds that is waited out if Connectif asks for one; a longer one ends
-        the run, unless it can be deferred.
-    :param defer_after_s: a longer wait, in seconds, defers the run; ``None``: it is never deferred.
+    :param longest_wait_s: the longest pause in seconds for which the run waits if Connectif asks for one. A longer
+        pause ends the run, unless the run can be deferred.
+    :param defer_after_s: a wait of more seconds defers the run; ``None``: the run is never deferred.
     :param time_limit_s: seconds that the run may take, deferrals included.
     """
 
@@ -21,5 +21,5 @@ class Patience:
 
     @property
     def longest_pause_s(self) -> float:
-        """The longest pause in seconds that the run waits out if Connectif asks for one."""
+        """The longest pause in seconds for which this process waits if Connectif asks for one."""
         return self.longest_wait_s if self.defer_after_s is None else self.defer_after_s

@@ -1,4 +1,4 @@
-"""Decides whether single rows are rejected, or everything is."""
+"""Decides whether Connectif rejects only single rows, or all of them."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ class Sample:
 class RejectionWatch:
     """Counts responses, and decides when a run stops because all of them are rejections. It takes no lock.
 
-    If the first twenty are rejections, or five in a row of a kind that a proxy in between sends, as many rows spread
-    over the rest of the plan are tried. If one of them gets another response, the run continues.
+    A sample of rows, spread over the rest of the plan, is tried in two cases: the first twenty responses are all
+    rejections, or five in a row (:attr:`Rule.most_in_a_row`) are of a kind that a proxy may send. The sample has
+    twenty or five rows. If one of them gets another response, the run continues.
 
-    :param stops_when_all_rejected: ``False``: only the kinds of a proxy in between stop the run.
+    :param stops_when_all_rejected: ``False``: only the second case can stop the run.
     """
 
     def __init__(self, *, stops_when_all_rejected: bool) -> None:
@@ -62,7 +63,9 @@ class RejectionWatch:
     def restore(self, accepted: int, rejected: int, state: Mapping[str, Any]) -> None:
         """Count the responses to an earlier process of the run, and continue its sample.
 
-        :param state: of the earlier process; empty if it stored none.
+        :param accepted: number of changes that Connectif has accepted.
+        :param rejected: number of changes that it has rejected.
+        :param state: from :meth:`as_state` of the earlier process; empty if it stored none.
         """
         self._responses, self._rejections = accepted + rejected, rejected
         self._blocked_in_a_row = state.get("blocked_in_a_row", 0)
@@ -87,9 +90,11 @@ class RejectionWatch:
         return self.sample
 
     def settle(self, outcome: Outcome, rule: Rule, sample: Sample | None) -> StopKind | None:
-        """Note that a row is settled, and return why the run stops, if it does. A new sample may be in :attr:`sample`.
+        """Note that a row is settled, and return why the run stops; ``None``: it continues.
 
-        :param sample: that the row belongs to.
+        Afterwards :attr:`sample` may have a new sample to try.
+
+        :param sample: the sample that the row belongs to, if there is one.
         """
         is_of_sample = sample is not None and sample is self.sample
         if outcome in (Outcome.UNDELIVERED, Outcome.SUPPRESSED):

@@ -1,7 +1,7 @@
 """A sink that sends a request for each change, and can wait for a window without a worker.
 
-It then stores the remaining changes in the plan of the journal's database, so that the next process needs neither the
-source nor the field definitions: it sends the plan.
+For such a wait it stores the remaining changes as a plan in the journal's database. The next process sends this plan,
+and needs neither the source nor the field definitions.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ PLAN_MAX_AGE_S = 12 * 3600.0
 class RequestSink:
     """Delivers a plan by request.
 
-    :param resource: of the changes.
+    :param resource: the resource of the changes.
     :param sender: sends the changes.
-    :param quota: of the client.
-    :param report: of the run.
+    :param quota: the rate limit of the client.
+    :param report: the report of the run.
     :param journal: ``None``: nothing is recorded, and the run is never deferred.
     :param confirmation: writes the outcomes of changes into the journal.
     :param comes_back: whether the task continues with its plan after a deferral.
@@ -46,7 +46,7 @@ class RequestSink:
     overwrites = True
     failures = ()
     checked_only = unaccounted = 0
-    is_early = False  # it ends with a stop then
+    is_early = False  # an early end is always a stop
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class RequestSink:
         return Deferral(wait.until, self._sender.waits.time_left_s)
 
     def open(self, is_to_stop: Callable[[], bool]) -> None:
-        """Open the journal, if there is one, and wait until no other run of the sync is running.
+        """Open the journal, if there is one, and wait until no other run works on the sync.
 
         :raises RunFailed: there is no journal, and a retry would send changes again that have arrived.
         """
@@ -194,7 +194,7 @@ class RequestSink:
 
     @property
     def longest_pause_s(self) -> float:
-        """The longest pause in seconds that the run waits out if Connectif asks for one."""
+        """The longest pause in seconds for which this process waits if Connectif asks for one."""
         return self._sender.waits.longest_pause_s
 
     def leave_alone(self, error: Error | None, asked_s: float) -> None:
@@ -225,7 +225,10 @@ class RequestSink:
     def _send(
         self, batches: Iterator[Sequence[Patch]], spread: Spread = nothing_more, resource: Resource | None = None
     ) -> None:
-        """Send the pending changes of this process or of an earlier one, which does not have the definitions."""
+        """Send the pending changes of this process, or the stored ones of an earlier process.
+
+        :param resource: with the account's definitions; ``None`` for stored changes, which are sent without them.
+        """
         self._sender.deliver(
             batches, spread, planned_at=self._planned_at, is_too_old=self._is_too_old, resource=resource
         )
@@ -239,7 +242,7 @@ class RequestSink:
 
     def _count_removed(self, journal: Journal) -> None:
         """Count the rows that erasures have removed from the plan."""
-        journal.lines.commit()  # what is counted already must not be counted as removed, see Plan.settle_counted
+        journal.lines.commit()  # rows that are counted already must not count as removed: see Plan.settle_counted
         self._report.tally.count_many(Outcome.SUPPRESSED, journal.plan.take_removed())
 
     def _is_too_old(self) -> bool:

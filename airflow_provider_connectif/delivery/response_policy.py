@@ -33,11 +33,12 @@ class Action(StrEnum):
 
 
 class Rule(NamedTuple):
-    """A row of the table.
+    """The rule for one kind of response: a row of the table.
 
     ``is_remembered``: the journal holds the rejected row until it changes; otherwise it is rejected for this run only.
-    ``most_in_a_row``: the number of responses of this kind in a row that fails the task. ``leaves_doubt``: the request
-    may have been carried out, so it is not sent again if that is not harmless; a rule in ``on_response`` allows it.
+    ``most_in_a_row``: so many responses of this kind in a row fail the task, unless a row of a sample then gets another
+    response. ``leaves_doubt``: the request may have been carried out. So it is not sent again if sending twice is not
+    harmless, unless a rule in ``on_response`` says so.
     """
 
     action: Action
@@ -51,7 +52,7 @@ NO_ANSWER = "no_answer"
 NOT_CONNECTIF = "2xx, not Connectif's"
 """The row for a 2xx whose body is neither a JSON object nor empty, or is an error document."""
 ANOTHER_KEY = "2xx, another key"
-"""The row for a 2xx that shows a thing of another key."""
+"""The row for a 2xx that shows a thing with another key than the one that was sent."""
 _DOCUMENT = " with the error document"
 """The end of a row's name for responses with Connectif's error document."""
 
@@ -92,15 +93,15 @@ _CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 class ResponsePolicy:
     """The default table with the changes of ``on_response``.
 
-    The most specific row decides (error code, status, class), a row of ``on_response`` before a default one. A class in
-    ``on_response``, such as ``4xx``, does not include 401, 403 and 429: they are about the key and the account, not
-    about a row, and must be named to be changed. A 2xx that cannot be Connectif's counts as no response, for any rule
-    on 2xx.
+    Rows of ``on_response`` come before default rows. Among both, the most specific row decides: error code, then
+    status, then class. A class in ``on_response``, such as ``4xx``, does not include 401, 403 and 429. These are about
+    the key and the account, not about a row, so ``on_response`` must name them to change them. A 2xx that cannot be
+    Connectif's counts as no response, whatever ``on_response`` says about 2xx.
 
     :param on_response: action by status (``422`` or ``"422"``), class (``"5xx"``), error code (``"E0401"``) or
         ``"no_answer"``; actions ``accept``, ``skip``, ``reject``, ``retry``, ``fail``, ``skip_task``. Only for requests
         that write changes: definitions and imports keep the default table.
-        :raises ValueError: a key or an action is not valid; names every fault.
+    :raises ValueError: a key or an action is not valid; names every fault.
     """
 
     def __init__(self, on_response: Mapping[int | str, str] | None = None) -> None:

@@ -42,12 +42,12 @@ class Responses:
 
     :param resource: decides which request follows an accepted one.
     :param policy: the action for each response.
-    :param queue: of the jobs.
+    :param queue: the queue of the jobs.
     :param watch: decides whether rejections stop the run.
     :param effort: counts requests that failed and are tried again.
-    :param max_in_flight: requests at once.
-    :param attempts: requests for one change in all, before it is undelivered.
-    :param clock: of the delays before a retry.
+    :param max_in_flight: the most requests at once.
+    :param attempts: the most requests for one change, after which it is undelivered.
+    :param clock: measures the delays before a retry.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Responses:
         self.settled: deque[Settled] = deque()
         """Changes whose outcome is known and not collected yet."""
         self.begun: deque[Patch] = deque()
-        """Changes with an accepted part whose rest follows, not collected yet."""
+        """Changes of which a part was accepted and the rest follows; not collected yet."""
 
     def begin(self, resource: Resource) -> None:
         """Begin a plan, before its first response; ``resource`` compares its responses."""
@@ -102,7 +102,7 @@ class Responses:
             return self._advance(job, step)
         rule = (_OF_LOOK_UPS if job.patch.looks_up else self._policy).rule_for_error(error)
         if rule.action is Action.ACCEPT and job.patch.later:
-            # What waits for a response was not sent, and this one does not show the contact.
+            # The waiting properties were not sent, and this response does not show the contact.
             return self._advance(job, self._resource.step(job.patch, Response(OK)))
         return self._apply(rule, job, error)
 
@@ -115,7 +115,7 @@ class Responses:
         return self._apply(rule, job)
 
     def _take_anothers(self, job: Job, response: Response) -> Stop | None:
-        """Handle a response that shows the thing of another key."""
+        """Handle a response that shows a thing with another key than the one that was sent."""
         if not self._is_idempotent:
             error = NoResponseError("the response shows another key")
             job.tries += 1

@@ -28,7 +28,7 @@ NOTHING_SENT: Mapping[str, Any] = MappingProxyType({})
 
 
 def nothing_more(most: int) -> Sequence[Patch]:
-    """Return no patches: the sample is then taken from the submitted ones."""
+    """Return no patches, so that a sample is taken from the submitted ones."""
     return ()
 
 
@@ -39,8 +39,8 @@ def _never() -> bool:
 class RequestSender:
     """Sends changes and settles them by their responses.
 
-    :param resource: of the changes.
-    :param client: paced by its quota.
+    :param resource: the resource of the changes.
+    :param client: sends the requests, within its rate limit.
     :param policy: the action for each response.
     :param report: receives the outcome of each change.
     :param confirmation: writes the outcomes into the journal, if there is one.
@@ -48,7 +48,7 @@ class RequestSender:
     :param attempts: the most requests for one change.
     :param stop_when_all_rejected: end early when the first responses are all rejections.
     :param patience: the limits for its waits.
-    :param clock: of the delays before a retry.
+    :param clock: measures the delays before a retry.
     """
 
     def __init__(
@@ -132,11 +132,12 @@ class RequestSender:
     ) -> None:
         """Send changes until all are settled, or the run ends early.
 
-        :param batches: in the order of sending; read when there is room.
-        :param spread: returns a number of patches spread evenly over the batches that are not read yet.
-        :param planned_at: seconds since the epoch. Default: now.
+        :param batches: the changes in the order of sending; a batch is read when the queue has room.
+        :param spread: takes a number, and returns at most so many patches from the batches that are not read yet,
+            spread evenly over them.
+        :param planned_at: when the plan was made, in seconds since the epoch. Default: now.
         :param is_too_old: returns whether nothing more of the plan may be sent; called several times a second.
-        :param resource: of these changes, with the account's definitions. Default: that of the sender.
+        :param resource: the resource of these changes, with the account's definitions. Default: the sender's.
         """
         self._let_erasures_watch()
         self._delivery.begin(self._clock.now() if planned_at is None else planned_at, resource)
@@ -172,7 +173,7 @@ class RequestSender:
         self._let_erasures_watch()
 
     def end_other_request(self) -> None:
-        """Note that this request has its response."""
+        """Note that the request outside this sender has its response."""
         self._other_request_at = None
 
     def _let_erasures_watch(self) -> None:
@@ -181,14 +182,15 @@ class RequestSender:
             self._confirmation.watch_requests(self._busy_since)
 
     def _busy_since(self) -> float | None:
-        """Return the start of the oldest running request."""
+        """Return when the suppression list was read for the oldest request in flight; ``None`` if there is none."""
         began = (self._delivery.unfinished.busy_since(), self._other_request_at)
         return min((at for at in began if at is not None), default=None)
 
     def put_off(self, batches: Iterator[Sequence[Patch]], wait: Wait) -> None:
         """Send nothing yet: the run is deferred for another reason.
 
-        :param batches: to send after the deferral.
+        :param batches: the changes to send after the deferral.
+        :param wait: the wait for which the run is deferred.
         """
         self._batches = batches
         self._delivery.end(self.waits.defer(wait))
@@ -291,5 +293,5 @@ class RequestSender:
 
 
 def _not_kept(settled: Settled, reasons: Sequence[str], status: int | None) -> bool:
-    """Return that the refusal is new: without a journal every refusal is."""
+    """Return ``False``: without a journal, every refusal is new."""
     return False

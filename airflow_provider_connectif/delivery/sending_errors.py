@@ -1,4 +1,4 @@
-"""Errors that end sending and are no responses: whose code failed, and where, without values that they may quote."""
+"""Errors that end sending and are not responses: they name the code that failed, without values that it may quote."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from airflow_provider_connectif.reporting.places import is_of_this_package, plac
 class SendingFailed(RunFailed):
     """A method of the resource, or this package, raised an error that is no response to a request.
 
-    :param resource: of the changes.
-    :param error: its text may quote a value and is left out.
-    :param was_begun: whether the change of which it speaks may have been sent.
+    :param resource: the resource of the change.
+    :param error: the error. Its text may quote a value, and is left out.
+    :param was_begun: whether the change may have been sent.
     """
 
     def __init__(self, resource: Resource, error: BaseException, *, was_begun: bool) -> None:
@@ -27,10 +27,13 @@ class SendingFailed(RunFailed):
 
 
 def sending_failure(resource: Resource, error: BaseException, *, was_begun: bool = True) -> RunFailed:
-    """Return the error that ends the run: an error whose text is safe to show, as it is; otherwise where it was raised.
+    """Return the error that ends the run.
 
-    :param resource: of the changes.
-    :param error: that ended a sending thread, or kept a change from being queued.
+    A :class:`RunFailed` is returned unchanged, since its text is safe to show. Another error becomes a
+    :class:`SendingFailed`.
+
+    :param resource: the resource of the changes.
+    :param error: the error that ended a sending thread, or kept a change from being queued.
     :param was_begun: as in :class:`SendingFailed`.
     """
     return error if isinstance(error, RunFailed) else SendingFailed(resource, error, was_begun=was_begun)

@@ -1,4 +1,7 @@
-"""Chooses the next change to send: in order for each key, retries first, and no new ones while every attempt fails."""
+"""Chooses the next change to send.
+
+Changes of one key keep their order. Retries come first. While every attempt fails, most new changes wait.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,10 @@ _LEAST_SILENCE = 4  # failures in a row after which no new row is tried; more if
 class SendingQueue:
     """The queued patches that are not settled. It takes no lock.
 
-    :param max_in_flight: requests at once.
+    :param max_in_flight: the most requests at once.
     :param watch: decides when rows from the rest of the plan are tried.
-    :param samples_from_outside: whether :meth:`give_sample` submits these rows; until then no new row is sent.
+    :param samples_from_outside: whether :meth:`give_sample` submits these rows, and no new row is sent before.
+        ``False``: they are taken from the queue.
     """
 
     def __init__(self, max_in_flight: int, watch: RejectionWatch, *, samples_from_outside: bool = False) -> None:
@@ -45,7 +49,7 @@ class SendingQueue:
         self._tries_before: dict[int, int] = {}  # of changes that are not submitted yet, by the numbers of their rows
 
     def add(self, job: Job) -> None:
-        """Add a patch at the end."""
+        """Add a job at the end, behind earlier jobs of its key."""
         self._take_in(job)
         if job.order_key in self._behind:
             self._behind[job.order_key].append(job)
@@ -62,7 +66,10 @@ class SendingQueue:
         self._waited_for += job.goes_before
 
     def next(self, now: float) -> Job | None:
-        """Return the job to send now, if there is one."""
+        """Return the job to send now, if there is one.
+
+        :param now: seconds on a clock that only goes forward.
+        """
         while self._delayed and self._delayed[0][0] <= now:
             self._due.append(heapq.heappop(self._delayed)[2])
         if self._due:
@@ -70,12 +77,12 @@ class SendingQueue:
         return self._fresh_job()
 
     def due_in(self, now: float) -> float | None:
-        """Return the seconds until the next delay has passed."""
+        """Return the seconds until the next delay has passed; ``None`` if no job is delayed."""
         return self._delayed[0][0] - now if self._delayed else None
 
     def waits_for(self) -> tuple[float, Error] | None:
-        """Return the end of a pause that the server asks for and its response, if no job may be sent before; otherwise
-        ``None``.
+        """Return the end of the pause that the server asks for, and the response that asks; ``None`` if there is none,
+        or if a job may be sent before its end.
         """
         if not self._delayed or self._due or (self._ready and self._may_fresh_go()):
             return None
@@ -89,7 +96,8 @@ class SendingQueue:
     def delay(self, job: Job, until: float, asked_by: Error | None) -> None:
         """Delay a job.
 
-        :param asked_by: the response that asked for the delay; ``None`` for a delay of our own.
+        :param until: seconds on a clock that only goes forward.
+        :param asked_by: the response that asked for the delay; ``None`` if none did.
         """
         self._let_others_go(job)
         job.asked_by = asked_by
@@ -140,7 +148,7 @@ class SendingQueue:
             self._watch.sample.left, self._watch.sample.is_there = len(jobs) + from_here, True
 
     def upcoming(self, most: int) -> list[Job]:
-        """Return the next new jobs, at most ``most``; none while every attempt fails."""
+        """Return the next new jobs, at most ``most``; none while every attempt fails, or while a sample is tried."""
         if self.failures_in_a_row >= self._silence or self._watch.sample is not None:
             return []
         return list(itertools.islice(self._ready, max(0, most)))
@@ -203,9 +211,9 @@ class SendingQueue:
         return job
 
     def _put_first_what_is_waited_for(self) -> bool:
-        """Move a new row to the front that the others wait for, or that is before such a row of its key.
+        """Move the new row that the others wait for to the front, or the first row of its key if it is behind that one.
 
-        :return: whether there is one; otherwise it is in flight or delayed.
+        :return: whether there is such a row; otherwise it is in flight or delayed.
         """
         for place, job in enumerate(self._ready):
             if job.goes_before or any(later.goes_before for later in self._behind[job.order_key]):

@@ -1,4 +1,4 @@
-"""The threads that send."""
+"""The threads that send changes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _HURRY_S = 1.0  # the time for requests in flight when the task is killed or fai
 
 
 class SendingThreads:
-    """Threads that take one job after the other, and send it.
+    """Threads that send one job after another.
 
-    :param number: of threads.
-    :param take: waits for the next job; ``None``: there is none for this thread any more.
-    :param send: sends it, with everything that may go wrong at Connectif.
-    :param lose: called with the job, if there is one, and the error that ends a thread: a fault of the resource or of
-        this package. Without the call the run would wait for ever.
+    :param number: number of threads.
+    :param take: waits for the next job and returns it; ``None`` ends the thread.
+    :param send: sends a job, and handles every error of a request.
+    :param lose: called when an error of the resource or of this package ends a thread, with the thread's last job
+        (``None`` before its first) and the error. It must end the run: otherwise the run waits for ever.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class SendingThreads:
     def join(self, *, hurried: bool) -> None:
         """Wait until every thread has ended.
 
-        :param hurried: wait for a second at most; requests in flight are left to themselves.
+        :param hurried: wait for a second at most, even if requests are still in flight.
         """
         deadline = SYSTEM_CLOCK.monotonic() + _HURRY_S  # a thread ends in real time, not by a test's clock
         for thread in self._threads:

@@ -1,4 +1,4 @@
-"""The changes of a delivery that have no outcome: what an early end leaves, and what the journal must say of it."""
+"""The changes of a delivery that have no outcome, for the next process and for the journal."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from airflow_provider_connectif.records.changes import Patch
 class Unfinished:
     """Lists changes without an outcome; safe to call from any thread.
 
-    :param lock: of the delivery.
-    :param queue: of its changes.
-    :param open_requests: those in flight.
-    :param gate: where changes wait for the journal.
-    :param is_idempotent: whether sending a change twice is not harmful.
+    :param lock: the lock of the delivery.
+    :param queue: the queue of the delivery.
+    :param open_requests: the requests in flight.
+    :param gate: where changes wait until the journal has recorded them.
+    :param is_idempotent: whether sending a change twice is harmless.
     """
 
     def __init__(
@@ -41,9 +41,7 @@ class Unfinished:
             return self._queue.unsent()
 
     def only_written_down(self) -> list[Patch]:
-        """Return the patches that are in doubt, see :meth:`Delivery.write_doubts`, although no request for them was
-        sent.
-        """
+        """Return the patches that the journal has recorded as in doubt although no request for them was sent."""
         with self._lock:
             return self._queue.only_written_down() if self._is_idempotent else []
 
@@ -54,9 +52,9 @@ class Unfinished:
             return self._open.changes() + (self._queue.sent_before() if self._is_idempotent else [])
 
     def busy_since(self) -> float | None:
-        """Time of the check of the suppression list before the oldest running request; ``None`` if there is none.
+        """Return the oldest time of a reading of the suppression list that counts for a request in flight or to come.
 
-        In seconds on a clock that only goes forward.
+        ``None``: no such reading counts. In seconds on a clock that only goes forward.
         """
         with self._lock:
             since = (self._open.busy_since(), self._gate.busy_since())

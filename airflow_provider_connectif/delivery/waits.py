@@ -14,10 +14,10 @@ class Waits:
     """The waits of a run that sends, and their limits.
 
     :param patience: the limits.
-    :param quota: of the client.
-    :param report: of the run, with the time that it took and what it has delivered.
+    :param quota: the rate limit of the client.
+    :param report: the report of the run: how long it took so far, and how many changes were delivered.
     :param most_asked: the most deferrals in a row because of pauses that Connectif asks for.
-    :param clock: of the waits.
+    :param clock: measures the waits.
     """
 
     def __init__(self, patience: Patience, quota: Quota, report: Report, most_asked: int, clock: Clock) -> None:
@@ -32,7 +32,7 @@ class Waits:
 
     @property
     def deferred(self) -> Wait | None:
-        """The wait of a deferred run, once ``stop`` of its sender says that it is deferred."""
+        """The wait for which the run is deferred. It counts only if the sender's ``stop`` is a deferral, too."""
         return self._deferred
 
     @property
@@ -42,7 +42,7 @@ class Waits:
 
     @property
     def longest_pause_s(self) -> float:
-        """The longest pause in seconds that the run waits out if Connectif asks for one."""
+        """The longest pause in seconds for which this process waits if Connectif asks for one."""
         return self._patience.longest_pause_s
 
     @property
@@ -58,8 +58,8 @@ class Waits:
 
     @property
     def asked_deferrals(self) -> int:
-        """Number of deferrals in a row because of Connectif's requests for a pause, including this one, without a
-        delivery between them.
+        """Number of deferrals in a row because Connectif asked for a pause, including this one, with nothing delivered
+        between them.
         """
         if not self.is_deferred_as_asked:
             return 0
@@ -73,9 +73,9 @@ class Waits:
         self._asked_before, self._delivered_before = asked_deferrals, self._delivered
 
     def stop_for(self, asked: tuple[Wait, Error] | None) -> Stop | None:
-        """Return why the run ends now: the time limit is reached, or a wait is too long for a worker.
+        """Return why the run ends now: the time limit is reached, or a wait is too long; ``None``: it continues.
 
-        :param asked: the pause that Connectif asks for and its response, if nothing can be sent before.
+        :param asked: the pause that Connectif asks for, and the response that asks, if nothing can be sent before.
         """
         if self.time_left_s == 0.0:
             return Stop(StopKind.TIMED_OUT)
@@ -87,7 +87,7 @@ class Waits:
         return self.stop_for_pause(None, wait.until - self._clock.now()) if wait.cause in TOLD_BY_SERVER else None
 
     def stop_for_pause(self, error: Error | None, asked_s: float) -> Stop | None:
-        """Return why the run ends if Connectif asks for a pause; ``None``: it is waited out.
+        """Return why the run ends if Connectif asks for a pause; ``None``: the run waits.
 
         :param error: the response that asks for it.
         :param asked_s: its length in seconds.
