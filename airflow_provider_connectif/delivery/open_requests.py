@@ -30,7 +30,7 @@ class OpenRequests:
         job.checked_at = None
 
     def busy_since(self) -> float | None:
-        """Return the time when the suppression list was read for the oldest request in flight; ``None``: there is none."""
+        """Return the time when the suppression list was read for the oldest request in flight; ``None``: none is."""
         asked = (job.checked_at for job in self._in_flight.values())
         return min((at for at in asked if at is not None), default=None)
 

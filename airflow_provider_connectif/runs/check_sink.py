@@ -41,7 +41,7 @@ class Preview(Protocol[ResourceT]):
     def check_columns(self, columns: Sequence[str] | None, resource: ResourceT) -> None:
         """Refuse columns that this kind of delivery cannot use.
 
-        :raises RunFailed: final; names them.
+        :raises RunFailed: final; the text names the columns.
         """
 
     def look(self, changes: PendingChanges, resource: ResourceT) -> None:
@@ -58,15 +58,15 @@ class Preview(Protocol[ResourceT]):
         """Describe what would be sent, as the beginning of a list of counts."""
 
     def log_cost(self) -> None:
-        """Log what a run takes."""
+        """Log the cost of a run."""
 
 
 class CheckSink(Generic[ResourceT]):
     """Accepts a plan and sends nothing; the only requests of a check are those for definitions.
 
-    :param resource: of the changes.
-    :param report: of the run.
-    :param journal: opened only for reading.
+    :param resource: the resource of the changes.
+    :param report: the report of the run.
+    :param journal: the journal, which is opened only for reading.
     :param preview: examines the plan.
     :param longest_wait_s: the check ends if Connectif asks for a longer pause, in seconds.
     """
@@ -139,12 +139,12 @@ class CheckSink(Generic[ResourceT]):
         return self._preview.valid or 0
 
     def summary(self) -> dict[str, Any]:
-        """``check_only``, ``valid``, ``merged`` (and ``duplicates``), and the preview's entries."""
+        """Return ``check_only``, ``valid``, ``duplicates`` (the number of merged rows), and the preview's entries."""
         merged = self._report.tally.outcomes[Outcome.MERGED]
         return {"check_only": True, "valid": self.checked_only, "duplicates": merged, **self._preview.summary()}
 
     def log_end(self, how: str, notes: Sequence[str]) -> None:
-        """Log the cost of a run, all reasons, and the plan."""
+        """Log the cost of a run, all reasons of refusals, and the counts."""
         report, tally = self._report, self._report.tally
         parts = [self._preview.describe()]
         for outcome, words in _SHOWN:
@@ -164,7 +164,7 @@ class CheckSink(Generic[ResourceT]):
 class RequestPreview:
     """The preview of a plan that goes by request.
 
-    :param log: of the task.
+    :param log: the log of the task.
     :param quota: knows the account's allowance.
     """
 
@@ -184,7 +184,7 @@ class RequestPreview:
     def look(self, changes: PendingChanges, resource: Resource) -> None:
         """Count the changes, and keep some examples.
 
-        :param changes: of the plan.
+        :param changes: the changes of the plan.
         :param resource: gives the number of requests for a change that needs a response.
         """
         self.valid = len(changes) - changes.beside - changes.counts.removals
@@ -197,7 +197,7 @@ class RequestPreview:
         return self._cost
 
     def summary(self) -> dict[str, Any]:
-        """``requests_least``, ``requests_most``, ``run_requests`` (the same as the first), ``run_duration_s``."""
+        """Return ``requests_least``, ``requests_most``, ``run_requests`` (as the first), ``run_duration_s``."""
         least, most = self._cost.requests
         requests = {"run_requests": least, "requests_least": least, "requests_most": most}
         return {**requests, "run_duration_s": self._cost.seconds}
@@ -207,7 +207,7 @@ class RequestPreview:
         return f"{self.valid or 0:,} to send"
 
     def log_cost(self) -> None:
-        """Log examples with masked values; the plan's lines have the cost."""
+        """Log examples with masked values. The log lines of the plan have the cost already."""
         for patch in self._examples:
             masked = {property_id: masked_value(value) for property_id, value in patch.properties.items()}
             self._log.info(wording.EXAMPLE, patch.number, json.dumps(masked, ensure_ascii=False))

@@ -19,38 +19,41 @@ class ImportingSink(Sink[ResourceT], Protocol):
     """A sink that imports, created in the middle of a run."""
 
     def begin(self, is_to_stop: Callable[[], bool]) -> None:
-        """Take the run from another sink; the journal is open."""
+        """Take over the run from another sink, which has opened the journal."""
 
     def give_back(self) -> bool:
-        """After :meth:`deliver`: whether Connectif has forbidden the import before it took a file.
+        """Return whether Connectif has forbidden the import before it accepted a file. Called after :meth:`deliver`.
 
-        The plan then has only the changes without an outcome, for another sink.
+        If so, the plan has only the changes without an outcome left, and another sink can deliver them.
         """
 
     def end(self) -> None:
-        """Leave the run to another sink."""
+        """End this sink's part of the run, so that another sink can take over."""
 
     def settle_earlier(self, is_to_stop: Callable[[], bool]) -> Deferral | None:
-        """Wait for imports that earlier runs of the sync have left at Connectif."""
+        """Wait for imports that earlier runs of the sync have left at Connectif.
+
+        :return: the deferral for a wait without a worker; ``None``: no import is left.
+        """
 
 
 class ByImport(Protocol[ResourceT]):
-    """Delivery by import, which a run may choose. The modules of an import are loaded by the first call of a method."""
+    """Delivery by import, which a run may choose. The first call of a method loads the modules of an import."""
 
     def why_not(self, resource: ResourceT, columns: Sequence[str] | None) -> str:
-        """Describe what the mapping needs that an import cannot do; empty: nothing."""
+        """Return why an import cannot deliver what the mapping needs; an empty text if it can."""
 
     def refuse_columns(self, resource: ResourceT, columns: Sequence[str] | None) -> None:
-        """Refuse columns that an import cannot take.
+        """Refuse columns that an import cannot deliver.
 
-        :raises RunFailed: final; names them.
+        :raises RunFailed: final; the text names the columns.
         """
 
     def cost(self, changes: PendingChanges, resource: ResourceT, most_requests: int | None) -> Cost:
         """Return the cost of a plan by import.
 
-        :param most_requests: imports are polled so rarely that there are no more; ``None``: as often as the author
-            wants.
+        :param most_requests: the most requests that the import may take: for this it is polled less often. ``None``:
+            it is polled as often as the author wants.
         """
 
     def make_sink(self) -> ImportingSink[ResourceT]:
@@ -61,7 +64,7 @@ class ByImport(Protocol[ResourceT]):
 
 
 def may_import(via: Via, import_after_s: float, patch: Cost) -> bool:
-    """Whether the cost by import must be known to choose. Pure.
+    """Whether the cost by import must be known to choose the way. Pure.
 
     :param import_after_s: with ``auto``, a plan that PATCH delivers within these seconds is not imported.
     :param patch: the cost of the plan by PATCH.
@@ -76,7 +79,7 @@ def choose_way(via: Via, import_after_s: float, patch: Cost, by_import: Cost | N
     :param import_after_s: with ``auto``, a plan that PATCH delivers within these seconds is not imported.
     :param patch: the cost of the plan by PATCH.
     :param by_import: the cost by import; ``None``: not computed, or it cannot be imported.
-    :param why_not: describes what the mapping needs that an import cannot do; empty: nothing.
+    :param why_not: why an import cannot deliver what the mapping needs; empty: it can.
     """
     if via != "auto":
         return _chosen(patch if by_import is None else by_import, f'via="{via}"')
@@ -99,11 +102,11 @@ def choose_way(via: Via, import_after_s: float, patch: Cost, by_import: Cost | N
 class WayChooser(Generic[ResourceT]):
     """Chooses whether a plan is sent by PATCH or imported.
 
-    :param via: the author's choice.
-    :param import_after_s: as of :func:`choose_way`.
+    :param via: the author's choice: ``auto``, ``patch`` or ``import``.
+    :param import_after_s: as in :func:`choose_way`.
     :param by_import: computes the cost by import.
-    :param quota: has the account's allowance.
-    :param journal: has the allowance that earlier runs have seen; open.
+    :param quota: knows the account's allowance.
+    :param journal: the open journal, which knows the allowance of earlier runs; ``None``: there is none.
     """
 
     def __init__(
@@ -126,9 +129,9 @@ class WayChooser(Generic[ResourceT]):
         return changes.counts.by_request(self._quota.allowance)
 
     def check_columns(self, columns: Sequence[str] | None, resource: ResourceT) -> None:
-        """Keep the columns of the source; refuse those that cannot be imported, if only an import may be chosen.
+        """Keep the columns of the source for :meth:`choose`. If ``via`` is ``import``, refuse those it cannot deliver.
 
-        :raises RunFailed: final; names them.
+        :raises RunFailed: final; the text names the columns.
         """
         self._columns = columns
         if self._via == "import":

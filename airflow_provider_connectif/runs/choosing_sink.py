@@ -20,13 +20,13 @@ from airflow_provider_connectif.runs.sink import ResourceT, Sink
 
 
 class ChoosingSink(Generic[ResourceT]):
-    """Delivers by request, unless an import is chosen or an earlier process has left imports: then by import.
+    """Delivers by import if an import is chosen, or if an earlier process of the run has begun one; else by request.
 
     :param chooser: chooses the way.
     :param by_request: delivers by request.
     :param by_import: makes the sink that imports.
-    :param report: of the run.
-    :param journal: of the run.
+    :param report: the report of the run.
+    :param journal: the journal of the run.
     """
 
     overwrites = True
@@ -51,7 +51,7 @@ class ChoosingSink(Generic[ResourceT]):
 
     @property
     def scope(self) -> str:
-        """The permissions that the API key must have."""
+        """The scope that the API key needs."""
         return self._sink.scope
 
     @property
@@ -71,12 +71,12 @@ class ChoosingSink(Generic[ResourceT]):
 
     @property
     def summary_is_complete(self) -> bool:
-        """Whether the summary is that of the whole run, and not only of this process."""
+        """Whether the summary covers the whole run, and not only this process."""
         return self._sink.summary_is_complete
 
     @property
     def longest_pause_s(self) -> float:
-        """The longest pause, in seconds, for which the run waits if Connectif asks for one."""
+        """The longest pause in seconds for which this process waits if Connectif asks for one."""
         return self._sink.longest_pause_s
 
     @property
@@ -90,15 +90,15 @@ class ChoosingSink(Generic[ResourceT]):
         return self._sink.is_early
 
     def open(self, is_to_stop: Callable[[], bool]) -> None:
-        """Open the journal, and wait until no other run of the sync is under way."""
+        """Open the journal, and wait until no other run works on the sync."""
         self._is_to_stop = is_to_stop
         self._by_request.open(is_to_stop)
 
     def settle_earlier(self, is_to_stop: Callable[[], bool]) -> Deferral | None:
-        """Wait for imports that earlier runs of the sync have left at Connectif; those of this run are continued.
+        """Wait for imports that earlier runs of the sync have left at Connectif. Imports of this run are continued.
 
-        :return: until when to wait for that without a worker; ``None``: nothing is left.
-        :raises ImportFailed: that cannot be waited for.
+        :return: the deferral for a wait without a worker; ``None``: no import is left.
+        :raises ImportFailed: waiting for an import is not possible.
         :raises QuotaClosed: the run must stop.
         """
         if not self._journal.plan.with_open_imports():
@@ -111,7 +111,7 @@ class ChoosingSink(Generic[ResourceT]):
             sink.end()
 
     def resume(self) -> bool:
-        """Continue the delivery of an earlier process, by the same way; return whether that was all there was to do."""
+        """Continue the delivery of an earlier process, by the same way; return whether nothing else is left to do."""
         if ImportState.from_json(self._journal.plan.load()) is not None:
             sink = self._begin_import()
             if sink.resume():
@@ -121,9 +121,9 @@ class ChoosingSink(Generic[ResourceT]):
         return self._by_request.resume()
 
     def check_columns(self, columns: Sequence[str] | None, resource: ResourceT) -> None:
-        """Refuse columns that the delivery cannot take.
+        """Refuse columns that the delivery cannot use.
 
-        :raises RunFailed: final; names them.
+        :raises RunFailed: final; the text names the columns.
         """
         self._chooser.check_columns(columns, resource)
 
@@ -145,7 +145,7 @@ class ChoosingSink(Generic[ResourceT]):
             self._go_by_request(changes, resource)
 
     def _go_by_request(self, changes: PendingChanges, resource: ResourceT) -> None:
-        """Deliver by request what cannot be imported."""
+        """Deliver by request the changes that cannot be imported."""
         self._report.log.warning(wording.NO_IMPORT, describe_time(self._chooser.by_request(changes).seconds))
         self._report.go_by_request()
         self._sink = self._by_request
@@ -188,7 +188,7 @@ class ChoosingPreview(Generic[ResourceT]):
 
     :param chooser: chooses the way.
     :param by_request: previews a plan that is sent by request.
-    :param by_import: makes the preview of one that is imported.
+    :param by_import: makes the preview of a plan that is imported.
     """
 
     overwrites = True
@@ -212,7 +212,7 @@ class ChoosingPreview(Generic[ResourceT]):
         return self._cost
 
     def check_columns(self, columns: Sequence[str] | None, resource: ResourceT) -> None:
-        """Refuse columns that the delivery cannot take."""
+        """Refuse columns that the delivery cannot use."""
         self._chooser.check_columns(columns, resource)
 
     def look(self, changes: PendingChanges, resource: ResourceT) -> None:

@@ -14,13 +14,13 @@ class AmbiguousColumnError(RunFailed, ValueError):
 
 
 def other_case(wanted: Sequence[str], columns: Sequence[str]) -> dict[str, str]:
-    """Return the wanted name for each column that has it in another case.
+    """Return each column that has a wanted name in another case, with this wanted name.
 
-    A column with exactly a wanted name matches only that name.
+    A column that has a wanted name exactly matches only that name.
 
     :param wanted: the names that the mapping uses.
-    :param columns: of the result.
-    :raises AmbiguousColumnError: final; names the columns from which the author must choose.
+    :param columns: the columns of the result.
+    :raises AmbiguousColumnError: final; the text names the columns from which the author must choose.
     """
     free: dict[str, list[str]] = {}
     for column in dict.fromkeys(columns):
@@ -42,7 +42,7 @@ def other_case(wanted: Sequence[str], columns: Sequence[str]) -> dict[str, str]:
 
 
 def described(names: Mapping[str, str]) -> str:
-    """Describe columns that are read by a name in another case, for the log."""
+    """Describe, for the log, the columns that are read under a name in another case."""
     pairs = ", ".join(f'"{column}" as "{name}"' for column, name in names.items())
     return f"The source has some column names in another case than the mapping\n  Reading {pairs}"
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class SourceColumns:
     """Checks the columns of one source, and warns once about each column that needs it.
 
-    :param resource: with its definitions; gives the columns that it needs, and the warnings about them.
-    :param sink: may have further conditions.
-    :param log: of the task.
+    :param resource: the resource with its definitions: knows the columns that it needs, and the warnings about them.
+    :param sink: the sink of the run, which may refuse columns.
+    :param log: the log of the task.
     """
 
     def __init__(self, resource: Resource, sink: Sink[Any], log: Log) -> None:
@@ -31,7 +31,7 @@ class SourceColumns:
         self._log = log
         self._is_checked = False
         self._names: Mapping[str, str] = {}
-        """The mapping's name by column, if the two differ by case."""
+        """The name in the mapping by column, for columns that have it in another case."""
         self._asked_about: set[Any] = set()
         """Columns that were already checked for warnings."""
         self._warn_about(resource.written_columns or ())
@@ -39,9 +39,9 @@ class SourceColumns:
     def look_at(self, columns: Sequence[str] | None, batch: Sequence[Row]) -> Sequence[Row]:
         """Check the columns with the first batch, and warn about those of every batch.
 
-        :param columns: of the source; ``None`` if only its rows have them.
+        :param columns: the columns of the source; ``None``: only the rows of a batch have columns.
         :param batch: the next rows to prepare.
-        :return: the rows, with the mapping's names for columns that differ from them only by case.
+        :return: the rows. A column that differs from a name of the mapping only by case has the mapping's name.
         :raises RunFailed: a column is missing, is not valid, or is ambiguous.
         """
         if columns is not None:
@@ -92,9 +92,10 @@ class SourceColumns:
 
 
 def warn_of_other_owners(journal: Journal, way: str, owned: Set[str], log: Log) -> None:
-    """Warn about other syncs that write these properties: to each sync, the other's values look like the person's own.
+    """Warn about other syncs that write the same properties: a value of one looks to another like the person's own.
 
-    :param way: of delivery, without that of the mapping.
+    :param way: the digest salt of the account's host, without the way of delivery.
+    :param owned: ids of the ranked properties, such as consents, that this source writes.
     """
     for sync_id, names in journal.other_owners(way, owned).items():
         log.warning(

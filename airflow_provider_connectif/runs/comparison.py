@@ -30,20 +30,20 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.journal.shown_keys import ShownKeys
     from airflow_provider_connectif.journal.store import Journal
 
-_ANOTHER = "-"  # not the digest of a row, nor of a change of several rows, which is empty
+_ANOTHER = "-"  # differs from each digest of a row, and from that of a change of several rows, which is empty
 
 
 class Comparison:
-    """Compares rows with the journal, and records rows that are not sent in it.
+    """Compares rows with the journal, and records there the rows that are not sent.
 
-    :param journal: open.
-    :param resource: with the field definitions of the run.
+    :param journal: the open journal.
+    :param resource: the resource, with the field definitions of the run.
     :param tally: counts changes that are sent because the mapping changed.
     :param full_refresh: send every row, changed or not.
     :param retry_rejected: send rows again that were rejected and have not changed.
     :param way: as in :func:`airflow_provider_connectif.journal.digests.mapping_digest`.
     :param shown: receives the key of every row that has one.
-    :param keys: the same if ``shown`` is ``None``, so that several rows of one contact are noticed.
+    :param keys: receives them if ``shown`` is ``None``, so that several rows of one contact are noticed.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Comparison:
         self.suppressed = SuppressedRows(journal, resource)
         """Finds the rows whose people must not be sent again."""
         self.joined = JoinedRows(journal, resource, self._keys, are_keys_plain=self._are_keys_plain)
-        """Sees which changed rows belong to contacts with several rows."""
+        """Finds the changed rows of contacts with several rows."""
         self._identity = RowIdentity(resource, way)
         self.came_back = 0
         """Rows of contacts that an earlier read has marked as left."""
@@ -87,7 +87,7 @@ class Comparison:
     def look_up(self, batch: Sequence[Row], pending: PendingChanges) -> list[Seen]:
         """Return the rows of a batch that are not obviously unchanged.
 
-        Keys are looked up as they are in the rows: if the journal has exactly that key and that row, the row was
+        Keys are looked up as they are in the rows. If the journal has exactly that key and that row, the row was
         checked when it was sent.
         """
         self._delivered_earlier.clear()
@@ -141,8 +141,8 @@ class Comparison:
         self.came_back += 1
 
     def _known_digest(self, row: Row, digest: str, key: str, line: Line, *, is_settled: bool) -> str:
-        """Return the row's digest in the form of the line: that of its values, if an earlier version has written the
-        line.
+        """Return a row's digest in the form of its line. An earlier version may have written the line with the digest
+        of the row's converted values.
 
         An acknowledged row gets its new digest, so that the next run finds it unchanged without converting it.
 
@@ -223,21 +223,23 @@ class Comparison:
         return PendingChange(patch, key, rank, known.whole, refused)
 
     def outcome_of_held(self, seen: Seen) -> Outcome:
-        """The outcome of a row of which :meth:`change` finds nothing to send."""
+        """Return the outcome of a row for which :meth:`change` has found nothing to send."""
         return Outcome.UNCHANGED if seen.key is None or seen.line is None else self._delivered_as(seen.key, seen.line)
 
     def outcomes_of_held(self, contacts: Collection[str]) -> dict[str, Outcome]:
-        """The outcomes of merged changes of which there is nothing to send, but for unchanged ones, by contact."""
+        """Return the outcomes of merged changes with nothing to send, by contact. Unchanged ones are left out."""
         lines = self._journal.lines.differing(dict.fromkeys(contacts, _ANOTHER), all_differ=True)
         outcomes = {key: self._delivered_as(key, line) for key, line in lines.items() if line is not None}
         return {key: outcome for key, outcome in outcomes.items() if outcome is not Outcome.UNCHANGED}
 
     def beside(self, seen: Seen, patch: Patch, counted_as: Outcome) -> PendingChange | None:
-        """Return the part of a row that counts although the row itself is not sent: if Connectif holds it, too, since
-        another row of the contact may have another value.
+        """Return the change for the urgent part of a row that is not sent itself.
+
+        It is returned even if Connectif holds this part, since another row of the contact may have another value.
 
         :param patch: the urgent part of the row.
         :param counted_as: the row's outcome.
+        :return: ``None``: all of the part was rejected before.
         """
         key, line = seen.key or self._resource.same_key(patch.key), _line_that_says(seen)
         known = Known() if line is None else Known(line.properties, line.patch_digest)
@@ -248,7 +250,7 @@ class Comparison:
         return found and PendingChange(found.patch, key, Rank.BESIDE, known.whole, is_held=found.is_held)
 
     def refusal(self, key: str) -> Seen:
-        """Return a key with the journal's line after its last refusal."""
+        """Return a key with its line in the journal, which has the last refusal."""
         line = self._journal.lines.differing({key: _ANOTHER}, all_differ=True).get(key)
         return Seen(0, key, "", line)
 
@@ -283,7 +285,7 @@ class Comparison:
         return Outcome(line.delivered_as or Outcome.UPDATED)
 
     def _was_delivered(self, line: Line | None) -> bool:
-        """Whether Connectif has accepted something of a contact."""
+        """Whether Connectif has accepted a property of a contact."""
         if line is None or line.was_removed:
             return False
         if line.patch_digest or line.delivered_as:

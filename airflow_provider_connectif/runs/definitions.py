@@ -1,4 +1,4 @@
-"""Fetches the account's field definitions, once a run."""
+"""Fetches the account's field definitions once in each run."""
 
 from __future__ import annotations
 
@@ -62,19 +62,20 @@ def fetch_definitions(
 ) -> ResourceT:
     """Check a resource against the account's definitions.
 
+    :param client: sends the requests, within its rate limit.
     :param stopped: returns whether the run must stop; called while waiting.
     :param tell_failure: called with a description of each request that failed and is sent again.
     :param consequence: the consequence of missing definitions for the run, for the log. Default: the resource's.
-    :param longest_wait_s: the longest pause in seconds that is waited out if Connectif asks for one.
+    :param longest_wait_s: the longest pause in seconds for which the run waits if Connectif asks for one.
     :param timeout_s: seconds for everything: requests, retries and the rate limit. Default: no limit.
-    :param clock: of the delays before a retry, and of the timeout.
-    :return: the resource with definitions; the unchanged resource if the API key does not have the scope, since it may
-        still be written. That is logged once, with the consequence.
-    :raises DefinitionsError: the API key is refused, every attempt got no response or one without definitions, or the
-        time has passed. Without definitions every value would be unchecked.
+    :param clock: measures the delays before a retry, and the timeout.
+    :return: the resource with definitions. If the API key does not have the scope, the unchanged resource: rows can be
+        written without definitions. The log then has a warning with the consequence.
+    :raises DefinitionsError: the API key is refused, every attempt got no response or one without definitions,
+        Connectif asks for a longer pause, or the time has passed. Without definitions every value would be unchecked.
     :raises QuotaClosed: the run must stop.
     """
-    policy = ResponsePolicy()  # ``on_response`` is only about writing
+    policy = ResponsePolicy()  # ``on_response`` is only for requests that write
     limits = _Limits(client.quota, stopped, longest_wait_s, timeout_s, clock)
     failures = 0
     while True:
@@ -100,7 +101,7 @@ def fetch_definitions(
             error, action = NoResponseError(str(malformed)), None
         failures += 1
         if stopped():
-            raise QuotaClosed("the run was asked to stop")
+            raise QuotaClosed("the run must stop, so the field definitions were not read")
         if action is not Action.RETRY or failures >= client.tries:
             raise DefinitionsError(error, _STOP_KINDS.get(action, StopKind.NO_DEFINITIONS))
         asked_s = (error.retry_after if isinstance(error, ConnectifHttpError) else None) or 0.0
@@ -129,9 +130,9 @@ class _Limits:
         self._began_at = self._clock.monotonic()
 
     def check(self) -> None:
-        """Check that waiting may continue; see :func:`fetch_definitions`."""
+        """Check that waiting may continue; raise the errors of :func:`fetch_definitions` otherwise."""
         if self._stopped():
-            raise QuotaClosed("the run was asked to stop")
+            raise QuotaClosed("the run must stop, so the field definitions were not read")
         wait = self._quota.wait
         asked_s = 0.0 if wait is None or wait.cause not in TOLD_BY_SERVER else wait.until - self._clock.now()
         if asked_s > self._longest_wait_s:

@@ -34,12 +34,12 @@ class ReadSettings:
 
 
 class Departures:
-    """Finds the contacts that left the source, and plans changes for those that ``on_removed`` applies to now.
+    """Finds the contacts that left the source, and plans changes for those to which ``on_removed`` applies now.
 
-    :param journal: open.
-    :param settings: the author's.
+    :param journal: the open journal.
+    :param settings: the author's settings.
     :param shown: all keys of the source.
-    :param comparison: of this read; complete.
+    :param comparison: the comparison of this read, after the last row.
     """
 
     def __init__(self, journal: Journal, settings: ReadSettings, shown: ShownKeys, comparison: Comparison) -> None:
@@ -53,15 +53,15 @@ class Departures:
         self.only_counted = why_only_counted(
             self._asker, self._last, keyless=self._keyless, came_back=comparison.came_back
         )
-        """The reason why contacts are only counted, whatever ``on_removed`` is; empty: they are not only counted."""
+        """The reason why contacts that left are only counted, whatever ``on_removed`` is; empty: there is none."""
         self.are_of_others = are_of_others(self._asker, self._last)
         """Whether the contacts that seem to have left may be those of another task."""
         self.count = 0
-        """Contacts that left since the last complete read, and earlier ones whose change is planned now."""
+        """Number of contacts that left since the last complete read, and earlier ones whose change is planned now."""
         self.postponed = 0
-        """Contacts that left and have no change yet, since a row without a valid key may be theirs."""
+        """Number of contacts that left, but have no change yet, since a row without a valid key may be theirs."""
         self.shared: Counter[str] = Counter()
-        """Contacts that left and have no change, since another sync still has them, by that sync."""
+        """Number of contacts that left, but have no change, since another sync still has them, by that sync's id."""
         self._unmarked = 0
 
     @property
@@ -72,7 +72,7 @@ class Departures:
     def add_to(self, changes: PendingChanges, resource: Resource) -> None:
         """Add the planned changes for contacts that left.
 
-        :param changes: the run's; those of its rows are complete.
+        :param changes: the changes of the run, which has read its last row.
         :raises PendingError: the changes cannot be stored.
         """
         before, new, unmarked = changes.place, 0, 0
@@ -113,7 +113,7 @@ class Departures:
 
     @property
     def looked_since(self) -> int:
-        """The value of :class:`LastRead` for the record of this read."""
+        """The value of :attr:`LastRead.looked_since` for the record of this read."""
         is_first = self._last is None or not self._last.is_of(self._asker) or not self._last.looked_since
         return self._journal.generation if is_first or self._last is None else self._last.looked_since
 
@@ -125,8 +125,10 @@ class Departures:
         return self.follows and self._last is not None and was_shown(line, self._asker, self._last)
 
     def _may_be_there(self, line: LeftLine) -> bool:
-        """Whether a row without a valid key may be the contact's: there was no such row when the contact was shown, or
-        the row says nothing else than the contact's did.
+        """Whether a row without a valid key may be the contact's.
+
+        It may if this read has such a row that was not in the source together with the contact, or if no value of such
+        a row differs from the contact's.
         """
         if self._last is None:
             return True
@@ -137,7 +139,7 @@ class Departures:
         )
 
     def _of_other_syncs(self, left: Sequence[LeftLine]) -> Mapping[str, str]:
-        """Return which of these contacts another sync still has, each with that sync."""
+        """Return those of these contacts that another sync still has, each with the id of that sync."""
         way = digest_salt(str(self._asker.identity.get("host")))
         return self._journal.other_syncs.having([line.key for line in left], way)
 
@@ -152,15 +154,16 @@ class Departures:
 
 
 def are_of_others(asker: Asker, last: LastRead | None) -> bool:
-    """Whether another task has read since the last read of this one, or reads now, so that the contacts that this read
-    does not show may be those of that task. Pure.
+    """Whether contacts that this read does not show may be those of another task. Pure.
 
-    :param asker: of this read.
+    They may if another task has read for the sync since the last read of this task, or reads now.
+
+    :param asker: the reader of this read.
     :param last: the last complete read.
     """
     if last is None or last.identity.get("task") != asker.identity.get("task"):
         return last is not None
-    # With another question of the same task it is this task that has begun a new series.
+    # If only the question differs, this task itself has begun a new series.
     return dict(last.identity) == dict(asker.identity) and not last.is_of(asker)
 
 
@@ -170,25 +173,26 @@ ANOTHER_TASK = "another task has read for this sync since the last complete read
 def was_shown(line: LeftLine, asker: Asker, last: LastRead) -> bool:
     """Whether an earlier read with the same question, and no other question in between, has shown the contact. Pure.
 
-    :param line: of a contact that this read does not show.
-    :param last: of the same series of reads.
+    :param line: the line of a contact that this read does not show.
+    :param asker: the reader of this read.
+    :param last: the last complete read, of the same series.
     """
     if line.delivered_generation is not None and line.delivered_generation >= asker.since:
         return True
+    # A read that looks for contacts that left marks the contacts that it does not show. So it has shown those that are
+    # not marked, and those that a later read has marked.
     # This also excludes lines that were written under another rule of keys, for another contact: no read with today's
     # rule has shown their key.
-    # A read that looks for contacts that left marks those it does not show. So it has shown those that are not marked,
-    # and those that a later read has marked.
     return last.looked_since > 0 and (not line.is_marked or line.generation > last.looked_since)
 
 
 def why_only_counted(asker: Asker, last: LastRead | None, *, keyless: Keyless, came_back: int = 0) -> str:
     """Return, for the log, why contacts that left are only counted; empty: changes may be planned for them. Pure.
 
-    :param asker: of this read.
+    :param asker: the reader of this read.
     :param last: the last complete read.
-    :param keyless: rows without a valid key in this read.
-    :param came_back: contacts that an earlier read has marked as left, and that this one shows.
+    :param keyless: the rows without a valid key in this read.
+    :param came_back: number of contacts that an earlier read has marked as left, and that this one shows.
     """
     if asker.identity.get("sql") is None:
         return "the rows do not come from SQL of this task"
@@ -209,8 +213,8 @@ def why_only_counted(asker: Asker, last: LastRead | None, *, keyless: Keyless, c
     if keyless.has_others_than(last.keyless):
         return "a row without a valid key had one in the last complete read, or was not in it"
     if keyless.count and (came_back or asker.came_back):
-        # Two rows without a key look alike where their other columns do: one may have got its key back, and another
-        # one lost it.
+        # Rows without a key are known only by their other columns. If two rows have the same, one may have got its key
+        # back, and the other one may have lost its key.
         return "rows have no valid key, and contacts that have come back may have been such rows before"
     return ""
 

@@ -26,8 +26,8 @@ from airflow_provider_connectif.runs.sink import Sink
 class Ending:
     """Collects the causes that end a run, and decides on its verdict by the counts.
 
-    :param sink: of the run.
-    :param report: of the run.
+    :param sink: the sink of the run.
+    :param report: the report of the run.
     :param budget: the failure budget.
     :param account: the account that the run sends to, for messages.
     :param verdicts: see :class:`~airflow_provider_connectif.runs.settings.RunSettings`.
@@ -50,7 +50,7 @@ class Ending:
         self._troubles: list[ImportFailed] = []
         self._scope: str | None = None
         self._is_killed = False
-        self._is_broken = True  # until the run has ended, an exception may end it
+        self._is_broken = True  # until the run has ended: an exception may still end it
         self._breaks_as = Verdict.TRY_AGAIN
 
     def kill(self) -> None:
@@ -117,14 +117,14 @@ class Ending:
         return "the run failed" if is_failed else "the run ended early"
 
     def verdict(self) -> tuple[Verdict, str]:
-        """Return the verdict on the run, and the reason in one sentence; reasons of refusals are in the log and in the
-        summary.
+        """Return the verdict on the run, and the reason in one sentence. The reasons of refused rows are in the log and
+        in the summary.
         """
         return self._ended()
 
     @property
     def words(self) -> str:
-        """The way the run ended, as the beginning of a line."""
+        """Words for how the run ended, as the beginning of a line."""
         return describe_end(self._breaks_as, None) if self._is_broken else describe_end(self._ended()[0], self.stop)
 
     def notes(self, attempts: int) -> list[str]:

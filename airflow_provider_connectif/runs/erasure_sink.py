@@ -1,4 +1,4 @@
-"""A sink that deletes people: first it suppresses them, then it waits for uploads that may create them again."""
+"""A sink that deletes people: it suppresses them, waits for work that may create them again, and deletes them."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from airflow_provider_connectif.runs.check_sink import RequestPreview
 from airflow_provider_connectif.runs.plan import ERASE
 
 _LOOK_EVERY_S = 0.5
-_LONG_S = 60.0  # runs have renewed their claims before then
-_WRITTEN_AFTER_S = COMMIT_EVERY_S + 0.5  # a response, with the spelling of the key; it may have come just now
+_LONG_S = 60.0  # within this time each run renews its claim
+_WRITTEN_AFTER_S = COMMIT_EVERY_S + 0.5  # after a response, for the journal to get the sent spelling of the key
 _LOOKS_AT_ONE_THAT_IS_GONE = 3
 _LOOK_WITHOUT_WORKER_S = 60.0
 
@@ -57,21 +57,21 @@ class ErasureSink(RequestSink):
     """Deletes the people of a plan.
 
     1. It writes them to the suppression list, and removes them from every sync of the journal.
-    2. It waits for requests of other runs that were running then, and for uploads that contain them.
-    3. It deletes them at Connectif, with a receipt for each.
+    2. It waits for requests that other runs had in flight at this time, and for uploads that contain these people.
+    3. It deletes them at Connectif, and writes a receipt for each.
 
-    :param resource: of the erasure.
+    :param resource: the resource of the erasure.
     :param sender: sends the deletions.
-    :param quota: of the client.
-    :param report: of the run.
-    :param journal: with the suppression list.
+    :param quota: the rate limit of the client.
+    :param report: the report of the run.
+    :param journal: the journal, which has the suppression list.
     :param confirmation: writes the receipts.
     :param forgetting: removes people from the journal.
     :param watch: polls imports.
     :param most: the most people to delete.
     :param suppresses: whether to write people to the suppression list.
-    :param map_index: of the task instance.
-    :param may_defer: wait for uploads without a worker.
+    :param map_index: the map index of the task instance.
+    :param may_defer: whether to wait for uploads without a worker.
     """
 
     def __init__(
@@ -122,14 +122,14 @@ class ErasureSink(RequestSink):
         super().open(is_to_stop)
 
     def cost(self, changes: PendingChanges, resource: Resource) -> Cost:
-        """Return the cost: one request for each spelling of a person's key, and so at least one for each person."""
+        """Return the cost: one request for each spelling of a person's key, so at least one for each person."""
         _add_sent_keys(changes, resource, self._forgetting)
         return _by_deletion(super().cost(changes, resource))
 
     def deliver(self, changes: PendingChanges, resource: Resource) -> None:
         """Delete the people of a plan, as far as possible.
 
-        :raises ImportFailed: there are too many; nothing was deleted then.
+        :raises ImportFailed: the plan has too many people; nothing was deleted.
         """
         check_number(len(changes), self._most, resource.noun)
         journal = self._of_journal
@@ -148,7 +148,7 @@ class ErasureSink(RequestSink):
         return {**super().summary(), **erased}
 
     def close(self, verdict: Verdict, keyless: int | None) -> None:
-        """Leave the journal, and remove what another run may have written about these people since."""
+        """Close the journal, after removing lines that another run may have written about these people since then."""
         try:
             if self._people:
                 self._forget(self._people)
@@ -171,7 +171,7 @@ class ErasureSink(RequestSink):
         self._of_journal.database.write(lambda connection: self._forgetting.forget(connection, people, **how))
 
     def _with_receipts(self, people: Collection[PersonKey]) -> dict[PersonKey, str]:
-        """Return the results in the receipts of this task."""
+        """Return the results in this task's receipts for these people, by person."""
         journal = self._of_journal
         return self._forgetting.results_of(
             set(people), journal.settings.run_id, self._map_index, journal.series.started_at
@@ -205,8 +205,9 @@ class ErasureSink(RequestSink):
             yield [patch for place, patch in enumerate(batch) if people[place] not in found]
 
     def _with_sent_keys(self, batches: Iterator[Sequence[Patch]]) -> Iterator[Sequence[Patch]]:
-        """Add the spellings that other runs have sent. Read when the wait for them has ended, since only then the
-        journal has them all.
+        """Add the spellings that other runs have sent.
+
+        To be iterated after the wait for these runs: only then does the journal have all spellings.
         """
         resource = self._resource
         for batch in batches:
@@ -214,12 +215,12 @@ class ErasureSink(RequestSink):
             yield [resource.with_spellings(patch, sent.get(resource.same_key(patch.key), ())) for patch in batch]
 
     def _wait_for_others(self, left: Iterator[Sequence[Patch]]) -> bool:
-        """Wait for everything that was sent about these people before they were suppressed; return whether that has
-        ended.
+        """Wait for requests and uploads that other runs began before these people were suppressed.
 
-        :param left: the deletions to send then.
+        :param left: the deletions to send afterwards.
+        :return: whether all of them have ended; ``False``: the run is deferred or must stop.
         """
-        if not self._people:  # of a process before this one, which was deferred
+        if not self._people:  # an earlier process, which was deferred, has suppressed them
             self._people = [person for batch in self._kept() for person in batch]
         try:
             if not self._is_alone(self._forgetting.now(), left):
@@ -269,7 +270,7 @@ class ErasureSink(RequestSink):
             return False
         fate = self._watch.look(import_id)[1]
         self._gone[import_id] += fate is Fate.GONE
-        # A gateway may respond 404.
+        # A single 404 may come from a gateway.
         if fate not in (Fate.WAIT, Fate.GONE) or self._gone[import_id] >= _LOOKS_AT_ONE_THAT_IS_GONE:
             self._ended.add(import_id)
         return import_id in self._ended
@@ -278,9 +279,9 @@ class ErasureSink(RequestSink):
 class ErasurePreview(RequestPreview):
     """The preview of an erasure, for a check.
 
-    :param log: of the task.
+    :param log: the log of the task.
     :param quota: knows the account's allowance.
-    :param most: more people are too many.
+    :param most: the most people to delete.
     :param forgetting: knows the spellings in which the people were sent.
     """
 
@@ -298,7 +299,7 @@ class ErasurePreview(RequestPreview):
 
 
 def _add_sent_keys(changes: PendingChanges, resource: Resource, forgetting: Forgetting) -> None:
-    """Add the spellings in which the people were sent to those of the rows."""
+    """Add to the changes the spellings of the people's keys that other runs have sent."""
     for batch in changes.batches():
         people = {resource.same_key(patch.key): patch for patch in batch}
         sent = forgetting.sent_keys([person for patch in batch for person in resource.people_of(patch)])

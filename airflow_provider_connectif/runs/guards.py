@@ -1,4 +1,4 @@
-"""Guards: limits on a plan. A run whose plan exceeds one sends nothing."""
+"""Guards: limits on a plan. If a plan exceeds a guard, the run sends nothing."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class GuardLimits:
     """The limits that an author sets for a plan; the default of each is no limit.
 
     :param max_created: contacts that the sync has not delivered before.
-    :param max_changed: contacts that it has delivered before, and whose properties differ.
+    :param max_changed: contacts that the sync has delivered before, and whose properties differ.
     :param max_removed: contacts that left the source.
     :param max_lowered: contacts whose consent is lowered.
     :param max_raised: contacts whose consent is raised.
-    :param min_rows: the least number of rows in the source; a share is one of the rows of the last complete read.
+    :param min_rows: the least number of rows in the source; a share is a share of the rows of the last complete read.
     :param is_off: the guards do not stop this run.
     """
 
@@ -62,9 +62,10 @@ class Guarded(NamedTuple):
 class Guard(NamedTuple):
     """One guard.
 
-    ``name``: of the argument. ``count``: the number of a plan that it limits. ``noun``: what is counted, for messages.
-    ``least``: a share above 0.0 allows at least so many. ``is_minimum``: the number must not be lower.
-    ``is_of_load``: a share does not limit the first run, whose tasks and attempts add to what the sync knows.
+    ``name``: the name of the argument. ``count``: returns the number of a plan that the guard limits. ``noun``: the
+    counted things, for messages. ``least``: a share above 0.0 allows at least so many. ``is_minimum``: the number must
+    not be below the limit. ``is_of_load``: a share does not limit the first run, whose tasks and attempts add contacts
+    to the sync.
     """
 
     name: str
@@ -88,8 +89,8 @@ GUARDS: tuple[Guard, ...] = (
 def exceeded(plan: Guarded, limits: GuardLimits, last: LastRead | None) -> list[str]:
     """Describe the guards that a plan exceeds, with the number and the limit of each. Pure.
 
-    :param last: the last run that sent its whole plan; ``None``: there is none, and shares are no limit. It is of the
-        first run only in that run, and in the next one if not everything has arrived.
+    :param last: the read of the last run that sent its whole plan. ``None``: there is none, and a share is no limit.
+        Its ``is_of_first_run`` is set only in the first run, and in the next run if not everything has arrived.
     """
     found = []
     for guard in GUARDS:
@@ -108,7 +109,7 @@ def check_guards(plan: Guarded, limits: GuardLimits, last: LastRead | None) -> l
     """Refuse a plan that exceeds a guard.
 
     :return: the guards that it exceeds, if guards are off for this run.
-    :raises GuardExceeded: final; names each number, its limit and how to let a run pass.
+    :raises GuardExceeded: final; the text has each number, its limit, and how to let a run pass.
     """
     found = exceeded(plan, limits, last)
     if found and not limits.is_off:
@@ -122,7 +123,7 @@ def check_guards(plan: Guarded, limits: GuardLimits, last: LastRead | None) -> l
 def check_limits(limits: GuardLimits, *, has_journal: bool) -> None:
     """Check the limits that an author has set.
 
-    :raises ValueError: names the argument.
+    :raises ValueError: a limit is not valid, or needs a journal. The text names the argument.
     """
     for guard in GUARDS:
         limit = getattr(limits, guard.name)
@@ -136,7 +137,10 @@ def check_limits(limits: GuardLimits, *, has_journal: bool) -> None:
 
 
 def shrank_by_half(rows: int, last: LastRead | None) -> bool:
-    """Whether a source that had at least half of the sync's contacts has less than half of its rows now."""
+    """Whether a source has less than half of the rows of the last complete read.
+
+    Only if that read had at least half as many rows as the sync has contacts.
+    """
     return last is not None and 2 * last.rows >= last.contacts and last.rows > 0 and 2 * rows < last.rows
 
 
@@ -160,5 +164,5 @@ def _base(guard: Guard, last: LastRead) -> int:
 
 
 def names_of(guards: Sequence[Guard] = GUARDS) -> tuple[str, ...]:
-    """The names of the arguments."""
+    """Return the names of the arguments for these guards."""
     return tuple(guard.name for guard in guards)

@@ -1,4 +1,4 @@
-"""Contacts of which the source has several rows: they are merged before anything of them is sent."""
+"""Contacts with several rows in the source: the rows are merged before any of them is sent."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 
 class JoinedRows:
-    """Watches for contacts with both changed and unchanged rows, and with several rows no longer.
+    """Finds contacts with both changed and unchanged rows, and contacts that had several rows and have one now.
 
-    :param shown: has the key of every row of the read; ``None``: rows with nothing to send are not looked for.
-    :param are_keys_plain: whether ``shown`` has keys as they are in changes, and not their digests.
+    :param journal: the open journal.
+    :param shown: has the key of every row of the read. ``None``: contacts with unchanged rows are not searched for.
+    :param are_keys_plain: ``True``: ``shown`` has the keys themselves. ``False``: it has their digests.
     """
 
     def __init__(self, journal: Journal, resource: Resource, shown: ShownKeys | None, *, are_keys_plain: bool) -> None:
@@ -29,8 +30,8 @@ class JoinedRows:
         self._ranks = resource.ranks
         self._shown = shown
         self._are_keys_plain = are_keys_plain
-        self._changed = array("q")  # hashes of the contacts of changed rows, and of those that raise a consent
-        self._rises = array("q")
+        self._changed = array("q")  # a hash of the contact for each changed row
+        self._rises = array("q")  # the same for each row that raises a consent
 
     def note(self, contact: str, patch: Patch) -> None:
         """Note a changed row of a contact that Connectif has."""
@@ -41,10 +42,11 @@ class JoinedRows:
             self._rises.append(self._changed[-1])
 
     def withdraw_raises(self, pending: PendingChanges) -> None:
-        """Let no change raise a consent if an unchanged row of its contact came before it.
+        """Let no change raise a consent if an unchanged row of its contact was read before it.
 
-        Such a row is settled before the other one is read, so its values cannot be merged. The next run compares and
-        merges all rows of the contact, since its line gets no row digest: now, or with the response to what is sent.
+        An unchanged row is settled before a later row is read, so their values cannot be merged in this run. The next
+        run compares and merges all rows of the contact, since the contact's line gets no row digest: now, or with the
+        response to the change.
         """
         shown = self._shown.repeated(self._rises) if self._shown is not None and self._rises else Counter[int]()
         joined = shown - Counter(filter(shown.__contains__, self._changed))
@@ -56,10 +58,10 @@ class JoinedRows:
                 self._lines.commit_if_due()
 
     def take_single(self, pending: PendingChanges) -> Iterator[str]:
-        """Take out the changes that Connectif holds of contacts that may have had several rows and have one now, and
-        the urgent parts that it holds.
+        """Remove pending changes that Connectif already holds: those of contacts that may have had several rows and
+        have one now, and urgent parts of refused rows.
 
-        :return: the contacts of these changes; the rows of urgent parts already have an outcome.
+        :return: the contacts of the former; the rows of urgent parts already have an outcome.
         """
         for change in pending.take_single():
             if change.rank is Rank.BESIDE:

@@ -1,4 +1,4 @@
-"""The rows of a read without a valid key: each may be of a contact that seems to have left the source."""
+"""The rows of a read that have no valid key: each may belong to a contact that seems to have left the source."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_connectif.records.rows import Row
 
 
 class KeylessRows:
-    """Collects such rows, and compares them with contacts.
+    """Collects the rows without a valid key, and compares them with contacts.
 
     :param resource: reads the other columns of a row.
     """
@@ -26,7 +26,7 @@ class KeylessRows:
     def note(self, row: Row, digest: str) -> None:
         """Add a row.
 
-        :param digest: of all its values.
+        :param digest: the digest of all values of the row.
         """
         self._count += 1
         if self._count > MOST_KEYLESS_DIGESTS + 1:
@@ -41,13 +41,14 @@ class KeylessRows:
         return Keyless.of(self._count, self._digests)
 
     def may_have(self, contact: str, column: bytes | None, differences: Differences) -> bool:
-        """Whether one of these rows may be a contact's: nothing that it says differs from what Connectif has accepted.
+        """Whether one of these rows may belong to a contact: no value of it differs from what Connectif has accepted.
 
-        Two rows that are alike in all other columns may lose and get their keys in the same night; how many rows have
-        no key is the same then, and so is what they say.
+        Comparing with the rows of an earlier read is not enough. If a row loses its key in the night in which an
+        otherwise equal row gets its key back, the rows without a key look the same in both reads.
 
-        :param contact: its key in the journal's form.
-        :param column: digests of the properties that Connectif has accepted.
+        :param contact: the contact's key in the journal's form.
+        :param column: digests of the properties that Connectif has accepted; ``None``: none is known.
+        :param differences: compares values with these digests.
         """
         if self._count > MOST_KEYLESS_DIGESTS:
             return True

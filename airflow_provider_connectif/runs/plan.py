@@ -28,10 +28,10 @@ _SETTLED_BEFORE = (Outcome.CREATED, Outcome.UPDATED, Outcome.IMPORTED, Outcome.S
 class Plan:
     """The plan of a run.
 
-    ``read`` = ``to_create`` + ``to_change`` + ``unchanged`` + ``held`` + ``invalid`` + ``merged`` + ``suppressed``, and
-    of an erasure + ``to_delete``.
+    ``read`` is the sum of ``to_create``, ``to_change``, ``unchanged``, ``held``, ``invalid``, ``merged``,
+    ``suppressed``, and in an erasure ``to_delete``.
 
-    :param read: rows.
+    :param read: rows of the source.
     :param to_create: contacts that this sync has not delivered before; some may exist.
     :param to_change: contacts that this sync has delivered before.
     :param changed_properties: number of changes that send a property, by its id.
@@ -39,17 +39,18 @@ class Plan:
     :param raised: contacts with a consent above that value.
     :param unchanged: rows that Connectif has acknowledged and that have not changed.
     :param held: rows that were rejected before and have not changed.
-    :param invalid: rows that are not sent.
+    :param invalid: rows with a value that is not valid; they are not sent.
     :param merged: rows that became part of another row of their contact.
     :param suppressed: rows of suppressed people.
-    :param removed: contacts that left the source; ``None``: not counted.
-    :param requests_least: without retries.
-    :param requests_most: likewise.
-    :param files: of an import.
-    :param minutes: at best; ``None``: nobody knows how long Connectif processes an import.
-    :param way: ``patch``, ``import`` or ``erase``.
-    :param way_reason: why it goes this way.
-    :param to_delete: contacts; of an erasure only.
+    :param removed: contacts that left the source; ``None``: they are not counted.
+    :param requests_least: the least number of requests, without retries.
+    :param requests_most: the largest number of requests, without retries.
+    :param files: number of files to import.
+    :param minutes: the time that the plan takes at least; ``None``: it is not known how long Connectif processes an
+        import.
+    :param way: the way of delivery: ``patch``, ``import`` or ``erase``.
+    :param way_reason: the reason for this way.
+    :param to_delete: contacts to delete; only in an erasure.
     """
 
     read: int
@@ -76,9 +77,10 @@ class Plan:
     def of(cls, tally: Tally, counts: PlanCounts, cost: Cost, removed: int | None) -> Plan:
         """Return the plan of a source that was read to its end.
 
-        :param tally: of the rows that are not sent.
-        :param counts: of the changes.
-        :param removed: contacts that left the source.
+        :param tally: counts the rows that are not sent.
+        :param counts: the counts of the changes.
+        :param cost: the cost of the plan, with its way.
+        :param removed: number of contacts that left the source; ``None``: they are not counted.
         """
         outcomes = tally.outcomes
         erases = cost.way == ERASE
@@ -106,7 +108,7 @@ class Plan:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready, for XCom."""
+        """Return the plan for XCom, JSON-ready."""
         whole = asdict(self)
         if self.way != ERASE:
             del whole["to_delete"]
@@ -115,7 +117,7 @@ class Plan:
     def describe(self, *, was_chosen: bool = False) -> str:
         """Format the plan as a small table for the log.
 
-        :param was_chosen: there was another way.
+        :param was_chosen: whether the run could choose between two ways; the reason is then shown.
         """
         always = ("to delete",) if self.way == ERASE else ("to create", "to change", "unchanged")
         rows = [
@@ -161,7 +163,7 @@ class Plan:
 
 
 def _wrapped(head: str, words: list[str], width: int = _WIDTH) -> list[str]:
-    """Words with commas in lines that a log view shows whole."""
+    """Return the words, with commas between them, in lines that are short enough for a log view."""
     lines = [head]
     for place, word in enumerate(words):
         text = word + (", " if place < len(words) - 1 else "")

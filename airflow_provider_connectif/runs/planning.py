@@ -30,9 +30,9 @@ TellPlan = Callable[[dict[str, Any]], None]
 class Planning:
     """Completes the plan of one run, logs it, and stops the run if a guard is exceeded.
 
-    :param journal: open; ``None`` if the run has no journal.
-    :param settings: of the run.
-    :param report: of the run.
+    :param journal: the open journal; ``None`` if the run has no journal.
+    :param settings: the settings of the run.
+    :param report: the report of the run.
     :param shown: the keys in the source; ``None``: contacts that left are not searched for.
     :param tell_plan: called with the plan, JSON-ready.
     """
@@ -56,8 +56,8 @@ class Planning:
     def decide(self, changes: PendingChanges, comparison: Comparison | None, resource: Any, sink: Sink[Any]) -> None:
         """Complete the plan, and allow it to be sent.
 
-        :param changes: of the rows; changes for contacts that left are added.
-        :raises GuardExceeded: final; nothing may be sent. A check is logged first.
+        :param changes: the changes of the rows; changes for contacts that left are added.
+        :raises GuardExceeded: final; nothing may be sent. The plan is logged before.
         :raises JournalError: the journal's database failed.
         """
         departures = self._departures(changes, comparison, resource)
@@ -118,7 +118,7 @@ class Planning:
         return departures
 
     def _note_sending(self, departures: Departures | None, keyless: Keyless) -> None:
-        """Write what must be in the journal before the first request, and prepare the record for the end of sending."""
+        """Mark in the journal the contacts that left the source, and prepare the record of this read."""
         journal, read, tally = self._journal, self._settings.read, self._report.tally
         if journal is None or journal.read_only or journal.reads.asker is None:
             return

@@ -25,11 +25,11 @@ _NO_KEY = f"the row has no key that the journal can hold: printable, with at mos
 class Preparer:
     """Turns each row that must be sent into a pending change, and settles the others.
 
-    :param resource: with the field definitions of the run.
-    :param comparison: with the journal; ``None``: every valid row is sent.
+    :param resource: the resource, with the field definitions of the run.
+    :param comparison: compares rows with the journal; ``None``: every valid row is sent.
     :param pending: receives the changes.
     :param report: receives the other rows: unchanged, held, invalid and merged.
-    :param passed_on: errors that an author raises to end the task, which are passed on unchanged.
+    :param passed_on: classes of errors that an author raises to end the task; they are passed on unchanged.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Preparer:
         """Settle the rows of a batch, or turn them into changes.
 
         :raises PendingError: the changes cannot be stored.
-        :raises RowFailed: the resource, which may be of any author, raised an error that says nothing about the row.
+        :raises RowFailed: the resource raised an error that says nothing about the row.
         """
         first = self._tally.read + 1
         self._tally.read += len(batch)
@@ -73,7 +73,7 @@ class Preparer:
         self._pending.merged_contacts.clear()
 
     def finish(self) -> None:
-        """Finish after the last row: remove changes of several rows that Connectif holds or has rejected."""
+        """Finish after the last row: remove merged changes that Connectif already holds or has rejected before."""
         if self._comparison is None:
             return
         self._comparison.joined.withdraw_raises(self._pending)
@@ -118,12 +118,12 @@ class Preparer:
         self._tally.outcomes[Outcome.UNCHANGED] += len(batch) - len(seen_rows) - len(unseen)
         in_this_batch: set[str] = set()
         for some in _groups(seen_rows):
-            # A step for some rows at once, then the next step: a fifth less time than all steps for one row at a time.
+            # Each step is done for a group of rows, then the next step: a fifth less time than all steps row by row.
             patches: list[tuple[Seen, Patch]] = []
             for seen in some:
                 self._at = first + seen.place
                 if seen.place in suppressed:
-                    # Before all other checks, so that the person is in no file of refused rows either.
+                    # Before all other checks, so that the person is not in the file of refused rows, either.
                     self._tally.count(Outcome.SUPPRESSED, first + seen.place)
                     continue
                 if seen.key in in_this_batch:
@@ -142,7 +142,7 @@ class Preparer:
                     yield change
 
     def _patch(self, number: int, row: Row, seen: Seen, comparison: Comparison) -> Patch | PendingChange | None:
-        """Return the patch of a row; of a row that is not sent, the part that must be sent all the same."""
+        """Return the patch of a row; if the row itself is not sent, its urgent part, or ``None`` if it has none."""
         outcome = comparison.outcome(seen)
         if outcome is not None:
             if outcome in (Outcome.REJECTED, Outcome.HELD):
@@ -175,14 +175,14 @@ class Preparer:
         return change
 
     def _keep_in_history(self, outcome: Outcome, contact: str | None) -> None:
-        """An earlier attempt of the run has delivered a contact: the line of its history stays."""
+        """Keep the line of the history for a contact that an earlier attempt of the run has delivered."""
         if outcome is not Outcome.UNCHANGED and contact is not None and self._report.history is not None:
             self._report.history.keep(outcome.value, contact)
 
     def _beside(
         self, number: int, row: Row, seen: Seen, outcome: Outcome, comparison: Comparison
     ) -> PendingChange | None:
-        """Return the part of an invalid or held row that must be sent all the same."""
+        """Return the urgent part of an invalid or held row, which is sent all the same; ``None``: it has none."""
         part = self._resource.urgent_part_of_row(number, row)
         return None if part is None else comparison.beside(seen, part, outcome)
 
@@ -196,7 +196,7 @@ class Preparer:
 
 
 def _groups(seen_rows: Iterable[Seen]) -> Iterator[list[Seen]]:
-    """Yield rows in small groups with different keys: a row is compared when the earlier ones of its key are."""
+    """Yield rows in small groups without two rows of one key: a row is compared after the earlier rows of its key."""
     group: list[Seen] = []
     keys: set[str | None] = set()
     for seen in seen_rows:

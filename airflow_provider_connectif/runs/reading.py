@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.journal.store import Journal
 
 _OBJECTS_BETWEEN_COLLECTIONS = 20_000
-"""More than the rows of a batch leave at any moment; Python's default is 700 or 2,000."""
+"""The threshold of the garbage collector: more objects than a batch has at any moment. Python's default is 700 or
+2,000."""
 
 
 def read_to_its_end(
@@ -35,13 +36,14 @@ def read_to_its_end(
 ) -> bool:
     """Prepare every row.
 
-    :param columns: of the source.
+    :param columns: checks the columns of the source.
     :param preparer: receives the rows.
-    :param journal: changes for rows that are not sent are written to it meanwhile.
+    :param journal: lines of rows that are not sent are written to it during the read.
     :param is_to_stop: returns whether the run must stop.
     :param timeout_s: time limit in seconds for reading the source.
-    :return: whether it was read to its end.
-    :raises SourceError: it was not read to its end in time.
+    :param clock: returns seconds on a clock that only goes forward.
+    :return: whether the source was read to its end; ``False``: the run must stop.
+    :raises SourceError: the source was not read to its end in time.
     """
     began = clock()
     with _fewer_collections():
@@ -67,9 +69,9 @@ def read_to_its_end(
 def _fewer_collections() -> Iterator[None]:
     """Let the garbage collector run less often.
 
-    The objects of a batch look to it like objects that stay. It would therefore search half a million objects, most of
-    them Airflow's, for every twenty thousand changed rows: a tenth of the time of such a row. Rows leave no garbage
-    that only the collector can free.
+    The collector takes the objects of a batch for objects that stay. For every twenty thousand changed rows it would
+    search half a million objects, most of them Airflow's: a tenth of the time of such a row. Rows leave no garbage that
+    only the collector can free.
     """
     threshold, *others = gc.get_threshold()
     if threshold:  # otherwise the collector is off

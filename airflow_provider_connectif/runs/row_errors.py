@@ -1,4 +1,4 @@
-"""Errors of a resource while it processes a row: which row, and where, without the values that an error may quote."""
+"""The error for a fault of a resource at a row: it names the row and the line of code, and quotes no value."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from airflow_provider_connectif.reporting.places import place_of
 class RowFailed(RunFailed):
     """A method of the resource raised an error that says nothing about the row; nothing was sent.
 
-    :param noun: of the resource.
-    :param rows: the row, or the rows of which one failed.
-    :param error: its text may quote a value and is left out; raise this error ``from`` it.
+    :param noun: the noun of the resource.
+    :param rows: the number of the row, or the numbers of the rows of which one failed.
+    :param error: the error. Its text may quote a value, and is left out. Raise this error ``from`` it.
     """
 
     def __init__(self, noun: str, rows: range, error: Exception) -> None:

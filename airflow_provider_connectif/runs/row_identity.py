@@ -12,7 +12,7 @@ from airflow_provider_connectif.records.rows import Batch, Row
 
 
 class RowIdentity:
-    """Keys and digests of rows whose values may be of any class, and are not converted for it.
+    """Finds keys and digests of rows without converting their values, which may be of any class.
 
     :param way: as in :func:`airflow_provider_connectif.journal.digests.mapping_digest`.
     """
@@ -44,12 +44,12 @@ class RowIdentity:
     def digest_of_invalid(self, row: Row, digest: str) -> str:
         """Return the digest by which the next run knows an invalid row.
 
-        :param digest: of the row.
+        :param digest: the digest of the row.
         """
         return self._digester.of_invalid(row, digest) if isinstance(row, Mapping) else digest
 
     def digest(self, row: Row) -> str:
-        """Return the digest of a row; where its values cannot be read, one that equals no other."""
+        """Return the digest of a row. If its values cannot be read, the digest is random and equals no other."""
         try:
             return self._digester(row)
         except Exception:  # noqa: BLE001 - a value's class may raise anything when it is asked for its text

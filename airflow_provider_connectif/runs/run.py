@@ -1,4 +1,4 @@
-"""One run of a sync: read, prepare, plan, deliver, report. A run has stages; it is not one."""
+"""One run of a sync: it drives the stages read, prepare, plan, deliver and report."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class EarlierWork(Protocol):
     """The work that earlier runs of a sync have left at Connectif: imports that have not finished."""
 
     def settle_earlier(self, is_to_stop: Callable[[], bool]) -> Deferral | None:
-        """Wait for it, so that its older values do not arrive last, and record its result.
+        """Wait for this work, so that its older values do not arrive last, and record its result.
 
-        :return: the deferral after which to begin again; ``None``: nothing is left.
+        :return: the deferral after which to begin again; ``None``: no such work is left.
         :raises ImportFailed: waiting for it is not possible.
         :raises QuotaClosed: the run must stop.
         """
@@ -54,11 +54,11 @@ class EarlierWork(Protocol):
 class Run(Generic[ResourceT]):
     """Drives the stages of one run.
 
-    :param client: paced by its quota.
-    :param resource: of the rows.
+    :param client: sends requests, within its rate limit.
+    :param resource: the resource of the rows.
     :param sink: delivers the plan.
-    :param report: of the run.
-    :param journal: knows what Connectif has acknowledged; rows that have not changed since are not sent.
+    :param report: the report of the run.
+    :param journal: knows what Connectif has acknowledged: such rows are not sent again until they change.
     :param settings: from the operator's arguments.
     :param earlier: the work that earlier runs of the sync have left at Connectif.
     :param tell_plan: called with the plan, JSON-ready, before the first request to a contact.
@@ -138,7 +138,7 @@ class Run(Generic[ResourceT]):
     def kill(self) -> str:
         """Stop now; safe in a signal handler.
 
-        :return: the counts so far, in words.
+        :return: the counts so far, as words for the log.
         """
         self._ending.kill()
         more = self.sink.kill()
@@ -146,7 +146,7 @@ class Run(Generic[ResourceT]):
         return self.report.progress.counts_at_stop() + more
 
     def end_parked(self) -> None:
-        """End what a deferral keeps, since the task ends without it: it was stopped, or an error came after it."""
+        """End the claim and the plan of a deferral that does not follow: the task was stopped, or an error ended it."""
         if self._journal is not None:
             with suppress(JournalError):  # the claim and the plan then end by themselves, and the task by its own error
                 self._journal.end_parked(Verdict.TRY_AGAIN)

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
 class Seen(NamedTuple):
     """A row with the journal's line of its key.
 
-    ``place``: its index in the batch. ``key``: in the journal's form; ``None`` if the row has no valid key.
-    ``is_pending``: another row of the key differs, so that this one counts even if the journal has acknowledged it.
+    ``place``: the index of the row in its batch. ``key``: its key in the journal's form; ``None`` if it has no valid
+    key. ``row_digest``: the digest of its values. ``line``: ``None`` if the journal has no line of the key.
+    ``is_pending``: another row of the key has a pending change, so this row counts even if the journal has acknowledged
+    it.
     """
 
     place: int

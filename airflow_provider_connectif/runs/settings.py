@@ -20,20 +20,20 @@ class RunSettings:
     """The settings of a run, from the operator's arguments.
 
     :param budget: the failure budget.
-    :param live_definitions: check against the account's definitions, read once if the resource needs them.
-    :param without_definitions: the consequence if they cannot be read, for the log. Default: the resource's.
-    :param definitions_timeout_s: seconds in which they must be read. Default: only the limit of each request.
+    :param live_definitions: whether rows are checked against the account's definitions, if the resource needs them.
+    :param without_definitions: the consequence if the definitions cannot be read, for the log. Default: the resource's.
+    :param definitions_timeout_s: seconds in which they must be read. Default: no limit but the timeout of each request.
     :param full_refresh: with a journal: send every row, changed or not.
     :param retry_rejected: with a journal: send rows again that were rejected and have not changed.
-    :param way: of delivery, if Connectif need not hold the sent values afterwards.
+    :param way: the way of delivery, if Connectif need not hold the sent values afterwards; otherwise empty.
     :param work_folder: folder for pending changes. Default: the system's temporary folder.
-    :param pending_limit_bytes: the most bytes of pending changes.
+    :param pending_limit_bytes: the largest size of the pending changes, in bytes.
     :param read_timeout_s: time limit in seconds for reading the source.
     :param time_limit_s: time limit in seconds for a run that can be deferred, deferrals included.
-    :param conn_id: the client's connection, for messages.
+    :param conn_id: the id of the client's connection, for messages.
     :param guards: the limits on the plan.
-    :param verdicts: on runs that an exception of the author's own function ends, by its class. Default: another attempt
-        may succeed.
+    :param verdicts: the verdict on a run that an exception of the author's own function ends, by the exception's class.
+        For any other class, another attempt may succeed.
     :param read: the settings for the read, and for contacts that left the source.
     """
 

@@ -42,11 +42,11 @@ class Sink(Protocol[ResourceT]):
 
     @property
     def overwrites(self) -> bool:
-        """Whether existing contacts get the whole patch."""
+        """Whether existing contacts get all properties of a patch."""
 
     @property
     def longest_pause_s(self) -> float:
-        """The longest pause in seconds that the run waits out if Connectif asks for one."""
+        """The longest pause in seconds for which this process waits if Connectif asks for one."""
 
     @property
     def checked_only(self) -> int:
@@ -61,7 +61,7 @@ class Sink(Protocol[ResourceT]):
         """Whether changes are left for another process or attempt."""
 
     def open(self, is_to_stop: Callable[[], bool]) -> None:
-        """Open the journal, if there is one, and wait until no other run of the sync is running."""
+        """Open the journal, if there is one, and wait until no other run works on the sync."""
 
     def resume(self) -> bool:
         """Continue the work of an earlier process; return whether nothing else is left to do."""
@@ -69,27 +69,27 @@ class Sink(Protocol[ResourceT]):
     def check_columns(self, columns: Sequence[str] | None, resource: ResourceT) -> None:
         """Refuse columns that this kind of delivery cannot use.
 
-        :raises RunFailed: final; names them.
+        :raises RunFailed: final; the text names the columns.
         """
 
     def cost(self, changes: PendingChanges, resource: ResourceT) -> Cost:
         """Return the cost of a plan, before any of it is sent.
 
-        :param changes: one for each key that differs.
-        :param resource: with the field definitions of the run.
+        :param changes: the plan's changes, one for each key that differs.
+        :param resource: the resource, with the field definitions of the run.
         """
 
     def deliver(self, changes: PendingChanges, resource: ResourceT) -> None:
         """Deliver a plan, as far as possible.
 
-        :param changes: one for each key that differs.
-        :param resource: with the field definitions of the run.
+        :param changes: the plan's changes, one for each key that differs.
+        :param resource: the resource, with the field definitions of the run.
         """
 
     def close(self, verdict: Verdict, keyless: int | None) -> None:
         """Leave the journal so that the next process of the run, or the next run, can begin.
 
-        :param verdict: on the attempt.
+        :param verdict: the verdict on the attempt.
         :param keyless: number of rows without a valid key, if the source was read to its end.
         """
 
@@ -100,7 +100,11 @@ class Sink(Protocol[ResourceT]):
         """Check the limits for waiting; called several times a second while the run waits for something else."""
 
     def leave_alone(self, error: Error | None, asked_s: float) -> None:
-        """React to a pause that Connectif asks for: one that is too long ends or defers the run."""
+        """React to a pause that Connectif asks for: one that is too long ends or defers the run.
+
+        :param error: the response that asks, if there is one.
+        :param asked_s: the length of the pause in seconds.
+        """
 
     def summary(self) -> dict[str, Any]:
         """Return the entries of the summary that only this kind of delivery has."""

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class SuppressedRows:
     """Finds rows by the suppression list of the journal.
 
-    :param journal: open.
-    :param resource: knows the people of a row.
+    :param journal: the open journal.
+    :param resource: finds the people of a row.
     """
 
     def __init__(self, journal: Journal, resource: Resource) -> None:
@@ -30,8 +30,10 @@ class SuppressedRows:
     def among(self, batch: Sequence[Row], seen_rows: Sequence[Seen]) -> set[int]:
         """Return the indexes of rows whose people are suppressed, and delete the journal's lines of these people.
 
-        An erasure has deleted the lines of its own keys. So of the rows that are unchanged at a glance, only those that
-        name people beside their key are looked at.
+        An erasure has deleted the lines of its own keys. So of the rows that :meth:`Comparison.look_up` has found
+        unchanged, only those that name people beside their key are checked.
+
+        :param seen_rows: the rows of the batch that are not unchanged.
         """
         suppressions, places = self._journal.suppressions, set[int]()
         if seen_rows and not suppressions.is_empty():
@@ -47,7 +49,7 @@ class SuppressedRows:
         return places
 
     def _suppressed_beside(self, batch: Sequence[Row], seen: Collection[int]) -> set[int]:
-        """The places of unchanged rows that name suppressed people beside their key."""
+        """Return the indexes of unchanged rows that name suppressed people beside their key."""
         if not self._has_asked:
             # Once a run: none of these rows is sent, so it does not matter who is suppressed in the meantime.
             self._listed, self._has_asked = self._journal.suppressions.snapshot(), True
