@@ -32,7 +32,7 @@ class ContactErasure(Resource):
     hold the spellings that were sent, and whether a contact existed under one of them.
 
     :param key: the kind of contact key: ``email`` or ``external_id``.
-    :param key_column: the column of the key; by default the one named like it.
+    :param key_column: the column of the key. Default: the column ``email`` or ``external_id``, as the kind of key.
     :raises MappingError: the kind of key is unknown.
     """
 

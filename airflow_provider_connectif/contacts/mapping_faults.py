@@ -60,7 +60,7 @@ def row_faults(row: Row, steps: Sequence[Step], key_column: str, coerce_key: Coe
         elif row[step.column] is not None and (rule := _broken_rule(step.coerce, row[step.column])):
             faults.append(f"{step.place} {rule}")
     # A value may break a rule at the first check only, such as an object that reads a file.
-    return faults or ["a value cannot be read the same way twice: make it text, a number or a date before"]
+    return faults or ["a value cannot be read the same way twice: cast it to text, a number or a date"]
 
 
 def missing_or_double(columns: Sequence[Any], needed: Collection[str], used: Collection[Any]) -> list[str]:

@@ -18,7 +18,7 @@ def shows_another_contact(body: Any, kind: KeyKind, key: str) -> bool:
     """
     shown = body.get(_KEY_PROPERTIES[kind]) if isinstance(body, Mapping) else None
     if isinstance(shown, int) and not isinstance(shown, bool):
-        shown = str(shown)  # the response may show an external id of digits as a number
+        shown = str(shown)  # a response may show an external id that has only digits as a number
     if not isinstance(shown, str) or not shown:
         return False
     return same_contact(kind, shown.strip()) != same_contact(kind, key.strip())

@@ -47,8 +47,9 @@ def moment_of(value: Any) -> datetime | None:
 
 
 def _in_utc(moment: datetime) -> timedelta:
-    """Return the time since the year 1 in UTC: the first and last hours of the calendar have no datetime in other
-    zones.
+    """Return the time in UTC since the year 1.
+
+    It is not a datetime: in the first and last hours of the calendar, a datetime cannot be converted to UTC.
     """
     return moment.replace(tzinfo=None) - datetime.min - (moment.utcoffset() or timedelta())
 

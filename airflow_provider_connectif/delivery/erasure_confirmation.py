@@ -44,7 +44,7 @@ class ErasureConfirmation(Confirmation):
         """Do nothing, as in :meth:`before_sending`."""
 
     def accept_part(self, patch: Patch) -> None:
-        """Write no receipt yet: the request for the next spelling follows at once."""
+        """Take the change out of a stored plan, but write no receipt yet: the next spelling follows at once."""
         if patch.place is not None:
             self._lines.settle_planned(patch.place)
 

@@ -35,7 +35,7 @@ class Job:
     :param first_try_at: the time of the first attempt.
     :param on_fresh_connection: whether the next attempt uses a new connection.
     :param asked_by: the response whose ``Retry-After`` the job waits for.
-    :param sample: the sample that the job belongs to.
+    :param sample: the sample that the job belongs to; ``None``: it belongs to none.
     :param place: its number in the order in which jobs were queued.
     :param weight: its size, in bytes, roughly.
     :param is_settled: its outcome is known.

@@ -18,7 +18,7 @@ class OneRequest:
     :param resource: sends one change and raises the client's errors.
     :param client: paces the requests by its quota.
     :param gate: where a job waits until it is recorded.
-    :param clock: for the age of the plan.
+    :param clock: measures the age of the plan.
     :param poll_s: a stop is noticed at the gate within these seconds.
     :param asks_before_sending: whether each request waits at the gate until the suppression list was read for it.
     """
@@ -45,7 +45,7 @@ class OneRequest:
         """Begin a plan, before its first request.
 
         :param planned_at: when the plan was made, in seconds since the epoch.
-        :param resource: sends its changes.
+        :param resource: sends the changes of the plan.
         """
         self._planned_at = planned_at
         self._resource = resource

@@ -37,7 +37,7 @@ class RequestSink:
     :param sender: sends the changes.
     :param quota: the rate limit of the client.
     :param report: the report of the run.
-    :param journal: ``None``: nothing is recorded, and the run is never deferred.
+    :param journal: the journal of the run. ``None``: nothing is recorded, and the run is never deferred.
     :param confirmation: writes the outcomes of changes into the journal.
     :param comes_back: whether the task continues with its plan after a deferral.
     :param plan_max_age_s: seconds for which a plan is sent, deferrals included.
@@ -143,9 +143,9 @@ class RequestSink:
     def _is_ours(self, state: Mapping[str, Any]) -> bool:
         """Whether this resource may send a stored plan: the DAG may have changed since."""
         if "quota" not in state:
-            return False  # of an import, or of a process that died while it stored its plan
+            return False  # the state of an import, or of a process that died while it stored its plan
         of_plan, ours = state.get("plan_kind"), self._resource.plan_kind
-        if of_plan in (None, ours):  # older states have none
+        if of_plan in (None, ours):  # states of older versions have no kind
             return True
         self._report.log.warning(wording.PLAN_OF_ANOTHER_KIND, of_plan, ours)
         return False
@@ -160,7 +160,7 @@ class RequestSink:
     def deliver(self, changes: PendingChanges, resource: Resource) -> None:
         """Send the changes of a plan, as far as possible.
 
-        :param resource: with the account's definitions, by which responses are compared.
+        :param resource: the resource with the account's definitions, by which responses are compared.
         """
         self._planned_at = time.time()
         self._report.progress.begin_sending(len(changes) - changes.beside - changes.counts.removals)
@@ -227,7 +227,7 @@ class RequestSink:
     ) -> None:
         """Send the pending changes of this process, or the stored ones of an earlier process.
 
-        :param resource: with the account's definitions; ``None`` for stored changes, which are sent without them.
+        :param resource: the resource with the account's definitions; ``None``: stored changes are sent without them.
         """
         self._sender.deliver(
             batches, spread, planned_at=self._planned_at, is_too_old=self._is_too_old, resource=resource

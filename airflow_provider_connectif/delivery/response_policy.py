@@ -101,7 +101,7 @@ class ResponsePolicy:
     :param on_response: action by status (``422`` or ``"422"``), class (``"5xx"``), error code (``"E0401"``) or
         ``"no_answer"``; actions ``accept``, ``skip``, ``reject``, ``retry``, ``fail``, ``skip_task``. Only for requests
         that write changes: definitions and imports keep the default table.
-    :raises ValueError: a key or an action is not valid; names every fault.
+    :raises ValueError: a key or an action is not valid. The text names every fault.
     """
 
     def __init__(self, on_response: Mapping[int | str, str] | None = None) -> None:

@@ -25,7 +25,7 @@ from airflow_provider_connectif.records.outcomes import Error, Outcome, Settled,
 from airflow_provider_connectif.records.resource import Resource, Step
 from airflow_provider_connectif.reporting.effort import Effort
 
-_FAILURES_THAT_STOP = 20  # in a row without another response; more if more are in flight
+_FAILURES_THAT_STOP = 20  # failures in a row that stop the run; more if more are in flight
 _MISDIRECTED = 421  # another connection may lead to the right server (RFC 9110, 15.5.20)
 
 _ACCEPTED = Rule(Action.ACCEPT)
@@ -44,7 +44,7 @@ class Responses:
     :param policy: the action for each response.
     :param queue: the queue of the jobs.
     :param watch: decides whether rejections stop the run.
-    :param effort: counts requests that failed and are tried again.
+    :param effort: counts requests that failed and are sent again.
     :param max_in_flight: the most requests at once.
     :param attempts: the most requests for one change, after which it is undelivered.
     :param clock: measures the delays before a retry.

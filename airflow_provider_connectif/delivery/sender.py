@@ -182,7 +182,10 @@ class RequestSender:
             self._confirmation.watch_requests(self._busy_since)
 
     def _busy_since(self) -> float | None:
-        """Return when the suppression list was read for the oldest request in flight; ``None`` if there is none."""
+        """Return the oldest time of a reading of the suppression list that counts, or the start of the other request.
+
+        ``None``: there is neither. In seconds on a clock that only goes forward.
+        """
         began = (self._delivery.unfinished.busy_since(), self._other_request_at)
         return min((at for at in began if at is not None), default=None)
 

@@ -18,7 +18,7 @@ from airflow_provider_connectif.records.outcomes import Error, Outcome, StopKind
 from airflow_provider_connectif.records.rows import weight_of_row
 from airflow_provider_connectif.records.samples import evenly
 
-_LEAST_SILENCE = 4  # failures in a row after which no new row is tried; more if more are in flight
+_LEAST_SILENCE = 4  # after so many failures in a row most new rows wait; more if more are in flight
 
 
 class SendingQueue:
@@ -36,17 +36,17 @@ class SendingQueue:
         """Number of rows from the rest of the plan that must be submitted: see :meth:`give_sample`."""
         self._watch = watch
         self._ready: deque[Job] = deque()
-        self._due: deque[Job] = deque()  # whose delay has passed; they go before new rows
+        self._due: deque[Job] = deque()  # jobs whose delay has passed; they go before new rows
         self._delayed: list[tuple[float, int, Job]] = []
         self._behind: dict[str, deque[Job]] = {}  # rows that wait for an earlier one of their key, by key
         self._sequence = itertools.count()
         self._silence = max(_LEAST_SILENCE, max_in_flight)
         self._fresh_allowed = 0
-        self._waited_for = 0  # jobs that others wait for
+        self._waited_for = 0  # number of jobs that others wait for
         self.failures_in_a_row = 0
         self.unsettled = 0
         self.unsettled_bytes = 0
-        self._tries_before: dict[int, int] = {}  # of changes that are not submitted yet, by the numbers of their rows
+        self._tries_before: dict[int, int] = {}  # attempts for changes not submitted yet, by row number
 
     def add(self, job: Job) -> None:
         """Add a job at the end, behind earlier jobs of its key."""

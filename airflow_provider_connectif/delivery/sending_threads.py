@@ -8,7 +8,7 @@ from collections.abc import Callable
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK
 from airflow_provider_connectif.delivery.jobs import Job
 
-_HURRY_S = 1.0  # the time for requests in flight when the task is killed or fails
+_HURRY_S = 1.0  # the longest wait for requests in flight when the task is killed or fails
 
 
 class SendingThreads:
@@ -16,7 +16,7 @@ class SendingThreads:
 
     :param number: number of threads.
     :param take: waits for the next job and returns it; ``None`` ends the thread.
-    :param send: sends a job, and handles every error of a request.
+    :param send: sends a job, and handles every error of the request.
     :param lose: called when an error of the resource or of this package ends a thread, with the thread's last job
         (``None`` before its first) and the error. It must end the run: otherwise the run waits for ever.
     """

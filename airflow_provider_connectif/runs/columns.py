@@ -78,8 +78,8 @@ class SourceColumns:
     def _check(self, source_columns: Sequence[str] | None, batch: Sequence[Row]) -> None:
         columns: Sequence[Any] | None = source_columns
         if columns is None and batch:
-            # Without a mapping, the first row's columns are what the author wants to send; with one, a column that none
-            # of the first rows has is a fault of the mapping, not of every row.
+            # Without a mapping, the author wants to send the columns of the first row. With a mapping, a column that no
+            # row of the first batch has is a fault of the mapping, and not of every row.
             columns = _columns_of(batch[:1] if self._resource.columns is None else batch)
         self._resource.check(columns)
         self._sink.check_columns(source_columns, self._resource)

@@ -39,8 +39,8 @@ class Comparison:
     :param journal: the open journal.
     :param resource: the resource, with the field definitions of the run.
     :param tally: counts changes that are sent because the mapping changed.
-    :param full_refresh: send every row, changed or not.
-    :param retry_rejected: send rows again that were rejected and have not changed.
+    :param full_refresh: whether to send every row, changed or not.
+    :param retry_rejected: whether to send rows again that were rejected and have not changed.
     :param way: as in :func:`airflow_provider_connectif.journal.digests.mapping_digest`.
     :param shown: receives the key of every row that has one.
     :param keys: receives them if ``shown`` is ``None``, so that several rows of one contact are noticed.
@@ -75,7 +75,7 @@ class Comparison:
         """Finds the changed rows of contacts with several rows."""
         self._identity = RowIdentity(resource, way)
         self.came_back = 0
-        """Rows of contacts that an earlier read has marked as left."""
+        """Number of rows whose contacts an earlier read has marked as left."""
         self.keyless = KeylessRows(resource)
         """The rows that have no valid key."""
         self.reads_key_at: int | None = None
@@ -129,7 +129,7 @@ class Comparison:
         return seen
 
     def _note_shown(self, keys: Collection[str | None], spelled: Collection[str | None] = ()) -> None:
-        """Note the keys of a batch, in the journal's form, including those of rows that are not sent."""
+        """Note the keys of a batch in the journal's form, including the keys of rows that are not sent."""
         if (shown := self._shown or self._keys) is not None:
             written = self._journal.lines.written_key
             for some in (keys, spelled):

@@ -23,9 +23,9 @@ from airflow_provider_connectif.runs.comparison import Comparison
 class ReadSettings:
     """The settings of a read that concern contacts that left the source.
 
-    :param identity: the digest of the question: :func:`airflow_provider_connectif.records.reads.identity_of`.
-    :param counts_left: find the contacts that left the source.
-    :param on_removed: the action for them: ``delete``, or properties that they get; ``None``: none.
+    :param identity: the digest of the read's question: :func:`airflow_provider_connectif.records.reads.identity_of`.
+    :param counts_left: whether to find the contacts that left the source.
+    :param on_removed: the action for these contacts: ``delete``, or the properties to set; ``None``: no action.
     """
 
     identity: Mapping[str, Any] = field(default_factory=dict)
@@ -127,8 +127,8 @@ class Departures:
     def _may_be_there(self, line: LeftLine) -> bool:
         """Whether a row without a valid key may be the contact's.
 
-        It may if this read has such a row that was not in the source together with the contact, or if no value of such
-        a row differs from the contact's.
+        It may if this read has a row without a key that an earlier read with the contact did not have. It may, too, if
+        the values of such a row do not differ from the contact's.
         """
         if self._last is None:
             return True

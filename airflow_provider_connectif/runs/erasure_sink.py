@@ -180,7 +180,7 @@ class ErasureSink(RequestSink):
     def _send(
         self, batches: Iterator[Sequence[Patch]], spread: Spread = nothing_more, resource: Resource | None = None
     ) -> None:
-        self._of_journal.left_behind = None  # it would name people
+        self._of_journal.left_behind = None  # a list of changes that are left would name people
         left = self._with_sent_keys(self._without_done(batches))
         if self._wait_for_others(left):
             super()._send(left, resource=resource)
@@ -261,7 +261,7 @@ class ErasureSink(RequestSink):
                     left.append(upload)
             elif upload.is_at_work:
                 left.append(upload)
-            else:  # its process died before there was a response
+            else:  # its process died before the upload had a response
                 self._watch.until_none_is_open(upload.since, upload.known_ids)
         return left
 

@@ -24,7 +24,7 @@ class KeylessRows:
         self._said: dict[str, Mapping[str, JsonValue] | None] = {}
 
     def note(self, row: Row, digest: str) -> None:
-        """Add a row.
+        """Add a row without a valid key.
 
         :param digest: the digest of all values of the row.
         """
@@ -37,7 +37,7 @@ class KeylessRows:
 
     @property
     def record(self) -> Keyless:
-        """The record of these rows for later reads."""
+        """The record of the rows without a valid key, for later reads."""
         return Keyless.of(self._count, self._digests)
 
     def may_have(self, contact: str, column: bytes | None, differences: Differences) -> bool:

@@ -21,7 +21,7 @@ _PROPERTIES_LOGGED = 8
 _WAYS = {"patch": "PATCH", "import": "import", ERASE: "DELETE"}
 _WIDTH = 105
 _SETTLED_BEFORE = (Outcome.CREATED, Outcome.UPDATED, Outcome.IMPORTED, Outcome.SKIPPED, Outcome.UNCHANGED)
-"""Outcomes of an earlier attempt of the run that need nothing more from this one."""
+"""Outcomes of rows that need no request in this attempt: unchanged, or delivered by an earlier attempt of the run."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Plan:
     :param read: rows of the source.
     :param to_create: contacts that this sync has not delivered before; some may exist.
     :param to_change: contacts that this sync has delivered before.
-    :param changed_properties: number of changes that send a property, by its id.
+    :param changed_properties: for each property id, the number of changes that send the property.
     :param lowered: contacts with a consent below the value that Connectif has accepted last.
     :param raised: contacts with a consent above that value.
     :param unchanged: rows that Connectif has acknowledged and that have not changed.
@@ -46,8 +46,8 @@ class Plan:
     :param requests_least: the least number of requests, without retries.
     :param requests_most: the largest number of requests, without retries.
     :param files: number of files to import.
-    :param minutes: the time that the plan takes at least; ``None``: it is not known how long Connectif processes an
-        import.
+    :param minutes: the time that the plan takes at least, in minutes; ``None``: it is not known how long Connectif
+        processes an import.
     :param way: the way of delivery: ``patch``, ``import`` or ``erase``.
     :param way_reason: the reason for this way.
     :param to_delete: contacts to delete; only in an erasure.

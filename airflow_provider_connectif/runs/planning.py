@@ -172,7 +172,7 @@ def note_complete_read(journal: Journal, report: Report) -> None:
     journal.lines.commit()
     tally = report.tally
     is_same = not (tally.delivered or tally.outcomes[Outcome.IMPORTED] or tally.left or tally.removals)
-    is_same &= not noted["has_looked"] or tally.left is not None  # not counted, but marked
+    is_same &= not noted["has_looked"] or tally.left is not None  # otherwise contacts were marked, but not counted
     keyless = {name: Keyless.from_json(noted[name]) for name in ("keyless", "always_keyless")}
     noted = {**noted, **keyless, "has_undelivered": bool(tally.outcomes[Outcome.UNDELIVERED])}
     journal.reads.save(run_id=journal.run_id, generation=journal.generation, is_same=is_same, **noted)

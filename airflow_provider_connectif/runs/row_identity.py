@@ -14,6 +14,7 @@ from airflow_provider_connectif.records.rows import Batch, Row
 class RowIdentity:
     """Finds keys and digests of rows without converting their values, which may be of any class.
 
+    :param resource: knows the key column and which values are obviously keys.
     :param way: as in :func:`airflow_provider_connectif.journal.digests.mapping_digest`.
     """
 

@@ -59,10 +59,10 @@ class Run(Generic[ResourceT]):
     :param sink: delivers the plan.
     :param report: the report of the run.
     :param journal: knows what Connectif has acknowledged: such rows are not sent again until they change.
-    :param settings: from the operator's arguments.
+    :param settings: the settings from the operator's arguments.
     :param earlier: the work that earlier runs of the sync have left at Connectif.
     :param tell_plan: called with the plan, JSON-ready, before the first request to a contact.
-    :param clock: seconds on a clock that only goes forward.
+    :param clock: returns seconds on a clock that only goes forward.
     """
 
     def __init__(

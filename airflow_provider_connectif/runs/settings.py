@@ -23,8 +23,8 @@ class RunSettings:
     :param live_definitions: whether rows are checked against the account's definitions, if the resource needs them.
     :param without_definitions: the consequence if the definitions cannot be read, for the log. Default: the resource's.
     :param definitions_timeout_s: seconds in which they must be read. Default: no limit but the timeout of each request.
-    :param full_refresh: with a journal: send every row, changed or not.
-    :param retry_rejected: with a journal: send rows again that were rejected and have not changed.
+    :param full_refresh: with a journal: whether to send every row, changed or not.
+    :param retry_rejected: with a journal: whether to send rows again that were rejected and have not changed.
     :param way: the way of delivery, if Connectif need not hold the sent values afterwards; otherwise empty.
     :param work_folder: folder for pending changes. Default: the system's temporary folder.
     :param pending_limit_bytes: the largest size of the pending changes, in bytes.

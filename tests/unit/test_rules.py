@@ -356,7 +356,7 @@ REFUSED: list[tuple[Any, Any, str]] = [
     (PHONE, "491701234567.0", "+ and the country code first"),
     (GERMAN, "491701234567.0", "with or without a +"),
     (PHONE, "+491701234567.5", "with decimals"),
-    (PHONE, "+49.1701234567.0", "with decimals"),
+    (PHONE, "+49.1701234567.0", "remove dots or decimals"),
     (PHONE, "+4.91701E+11", "digits, and +"),
     (rule("phone", "HU"), "06 1234567/8", "one phone number"),
     (GERMAN, "030 123456 / 0170 1234567", "one phone number"),

@@ -38,7 +38,7 @@ _IMPOSSIBLE = {
     4: "its area code is missing",
     5: "it has a length that its country does not use",
 }
-"""Descriptions of the values of phonenumbers' ``ValidationResult``."""
+"""The fault of a number, by the value of phonenumbers' ``ValidationResult``."""
 
 
 def email(value: Any) -> str:
@@ -79,7 +79,7 @@ def _checked_email(address: str) -> str:
 
 
 def _without_quotations(fault: str) -> str:
-    """Return the library's message without quoted characters of the address."""
+    """Return the library's message without the characters of the address that it quotes."""
     words = re.sub(r"['\"‘’“”].*['\"‘’“”]", "***", fault.splitlines()[0])
     return words[:1].lower() + words[1:].rstrip(".")[:90]
 
@@ -145,7 +145,7 @@ def phone(region: str | None = None, calling_code: str | None = None, no_region:
 def _unchanged(e164: str) -> re.Pattern[str] | None:
     """Return a pattern of the numbers of this length and these first digits that the library leaves unchanged.
 
-    These are the possible numbers whose national part does not begin with a prefix by the country's rule.
+    These are the possible numbers whose national part does not begin with the country's prefix.
     """
     import phonenumbers
 

@@ -16,7 +16,7 @@ _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ].{1,30})?")
 _MINUTE = timedelta(minutes=1)
 _MIDNIGHT = time()
 _OUT_OF_RANGE = f"must be a date in the years {MINYEAR} to {MAXYEAR}"
-_LATEST_BEGINNING = 2  # o'clock; if the clocks go forward at midnight, the day begins at one
+_LATEST_BEGINNING = 2  # an hour of the day: if the clocks go forward at midnight, the day begins at one
 
 
 def iso_date(
@@ -84,7 +84,7 @@ def _day_or_moment(value: Any) -> date:
     if isinstance(value, datetime):
         if value != value:  # pandas' NaT is a subclass of datetime
             raise InvalidValue("must be a date, not NaT: use None for missing values")
-        if not MINYEAR <= value.year <= MAXYEAR:  # of a pandas Timestamp, which may have any year
+        if not MINYEAR <= value.year <= MAXYEAR:  # a pandas Timestamp may have any year
             raise InvalidValue(_OUT_OF_RANGE)
         return value if value.tzinfo is None else _with_offset(value)
     if isinstance(value, date):
@@ -144,7 +144,7 @@ def _without_offset(moment: datetime) -> str:
 def _begins_its_day(moment: datetime) -> bool:
     """Whether a moment is the first of its day in its own time zone: midnight, or later if the clocks skip midnight."""
     if moment.time() == _MIDNIGHT:
-        return not getattr(moment, "nanosecond", 0)  # of pandas
+        return not getattr(moment, "nanosecond", 0)  # a Timestamp of pandas has it
     if moment.tzinfo is None or moment.hour > _LATEST_BEGINNING:
         return False
     own = _bare(moment).replace(tzinfo=moment.tzinfo, fold=moment.fold)

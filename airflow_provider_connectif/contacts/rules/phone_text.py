@@ -47,9 +47,13 @@ def without_decimals(text: str, region: str | None) -> str:
                 "must be a phone number, but this text is a number with decimals: cast it to text in the query"
             )
     elif (last := _LAST_DECIMAL.fullmatch(text)) and _digits(last[1]) >= _LEAST_DIGITS:
-        raise InvalidValue("must be a phone number, but it ends with a dot and a digit: was it a number with decimals?")
+        raise InvalidValue(
+            "must be a phone number, but ends with a dot and a digit: remove dots or decimals in the query"
+        )
     elif (last := _LAST_GROUP.fullmatch(text)) and not int(last[2]) and _valid(last[1], region):
-        raise InvalidValue("must be a phone number, but it ends with a dot and zeros: was it a number with decimals?")
+        raise InvalidValue(
+            "must be a phone number, but ends with a dot and zeros: remove dots or decimals in the query"
+        )
     return text
 
 
