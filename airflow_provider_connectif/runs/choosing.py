@@ -91,7 +91,7 @@ def choose_way(via: Via, import_after_s: float, patch: Cost, by_import: Cost | N
     if not by_import.files:
         return _chosen(patch, "an import would send all of it by PATCH, too")
     if by_import.requests.most > patch.requests.least:
-        return _chosen(patch, f"an import may take {by_import.requests.most:,} requests, and PATCH does with fewer")
+        return _chosen(patch, f"an import may take {by_import.requests.most:,} requests, and PATCH takes fewer")
     if by_import.seconds is None:
         return _chosen(by_import, f"{by_patch}, and import_after is {describe_seconds(import_after_s)}")
     both = f"{by_patch}, an import {describe_time(by_import.seconds)}"

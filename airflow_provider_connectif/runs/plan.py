@@ -155,7 +155,7 @@ class Plan:
     @property
     def _described_time(self) -> str:
         if self.minutes is None:
-            return "its end is unknown before an import has shown how fast Connectif is"
+            return "the duration is unknown until an import has shown how fast Connectif is"
         seconds = 60 * self.minutes
         if self.way == "import" and seconds:
             return f"about {describe_seconds(seconds)}, until {clock(time.time() + seconds)}"

@@ -80,7 +80,7 @@ def test_the_first_import_ends_nobody_knows_when_and_the_next_ones_do(
     assert first.plan["way_reason"] == "PATCH takes about 1 min, and import_after is 0.0 s"
     log = "\n".join(provider_lines(capsys.readouterr().out))
     assert "by import: 1 file" in log
-    assert "its end is unknown before an import has shown how fast Connectif is" in log
+    assert "the duration is unknown until an import has shown how fast Connectif is" in log
     way, rows, seconds = kept_import(journal, "load")
     assert (way, rows) == ("import", COUNT)
     assert 0 < seconds < 20

@@ -85,7 +85,7 @@ def way(via: Any = "auto", patch: Cost = PATCH, by_import: Cost | None = IMPORT,
         ),
         (
             {"by_import": IMPORT._replace(requests=Requests(4, 6001), seconds=None)},
-            ("patch", "an import may take 6,001 requests, and PATCH does with fewer"),
+            ("patch", "an import may take 6,001 requests, and PATCH takes fewer"),
         ),
         ({"by_import": IMPORT._replace(files=0)}, ("patch", "an import would send all of it by PATCH, too")),
         # The author has decided.
