@@ -47,7 +47,7 @@ class FirstPatch(ContactResource):
     def is_allowed(self, patch: Patch) -> bool:
         """Send the first patch, after a look-up if it needs one. Return whether the API key may write contacts.
 
-        :return: ``False`` if the PATCH gets a 403 with Connectif's error document, ``True`` for any other response.
+        :return: ``False`` if the PATCH gets a 403 with Connectif's error document; otherwise ``True``.
         """
         self._first, change = (patch.number, patch.key), self._asked.next_request(patch, 0.0)
         came = self._asked_for(change)

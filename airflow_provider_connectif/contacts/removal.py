@@ -16,7 +16,7 @@ def checked_on_removed(on_removed: object) -> OnRemoved:
     """Return a valid ``on_removed``.
 
     :param on_removed: ``None``, ``"delete"``, or the properties to send, by id.
-    :raises ValueError: it is something else, sets a key, or sets a consent that is not the lowest value.
+    :raises ValueError: it is something else, sets a key, or sets a consent to another value than its lowest.
     """
     if on_removed is None or on_removed == "delete":
         return on_removed
