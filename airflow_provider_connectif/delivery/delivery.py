@@ -35,6 +35,7 @@ POLL_S = 0.25  # a stop, or work for the submitting thread, is noticed within th
 _ROWS_AHEAD = 8  # queued ahead of sending, for each request that may be in flight
 _LEAST_AHEAD = 256
 _BYTES_AHEAD = 2 * BATCH_BYTES  # of queued rows; beyond that only one row is queued at a time
+_COLLECTED_AT_ONCE = 8  # waking the submitting thread for each response would cost more than collecting it
 
 
 class Delivery:
@@ -99,6 +100,7 @@ class Delivery:
             ahead, self._work_there, self._progress, client.quota, clock, max_in_flight=max_in_flight
         )
         self._request = OneRequest(resource, client, self._gate, clock, POLL_S, asks_before_sending=asks_before_sending)
+        self._idle = 0  # threads that wait for a job
         self._closing = False
         self._killed = False
         self._stop: Stop | None = None
@@ -158,7 +160,7 @@ class Delivery:
     def offer(self, patch: Patch) -> bool:
         """Submit a patch if there is room for it within a moment; return whether it was queued."""
         with self._progress:
-            if self.is_full and not self._gate.is_waited_at:
+            if self.is_full and not self.has_news:
                 self._clock.wait(self._progress, POLL_S)
             if self.is_full or self.stop:
                 return False
@@ -167,15 +169,19 @@ class Delivery:
             return True
 
     @property
+    def has_news(self) -> bool:
+        """Whether it is time to collect, or a thread waits for the submitting one. Takes no lock."""
+        enough = 1 if self._is_urgent else _COLLECTED_AT_ONCE
+        return self._gate.is_waited_at or len(self._responses.settled) >= enough or bool(self._queue.wanted)
+
+    @property
     def is_full(self) -> bool:
         """Whether the queue is full: another patch is queued only after one is settled."""
         return self._queue.unsettled >= self._ahead or self._queue.unsettled_bytes >= _BYTES_AHEAD
 
     @property
     def asked_wait(self) -> tuple[Wait, Error] | None:
-        """The pause that Connectif asks for, and the response that asks; ``None`` if there is none, or if a queued
-        change can be sent before its end.
-        """
+        """The pause that Connectif asks for, and the response that asks; ``None``: a queued change can be sent now."""
         with self._progress:
             waits_for = None if self._open or self.stop else self._queue.waits_for()
         if waits_for is None:
@@ -192,7 +198,7 @@ class Delivery:
             with self._progress:
                 if not self._queue.unsettled or (self._stop and not self._open):
                     return
-                if not self._gate.is_waited_at:  # a thread at the gate waits for the caller
+                if not self.has_news:
                     self._clock.wait(self._progress, POLL_S)
             while_waiting()
             if is_enough():
@@ -240,9 +246,7 @@ class Delivery:
             self._end(stop)
 
     def write_doubts(self, doubts: Doubts | None) -> None:
-        """Record in the journal that waiting changes are about to be sent, and release them.
-
-        Only the submitting thread calls this.
+        """Record in the journal that waiting changes are about to be sent, and release them; for the submitting thread.
 
         :param doubts: records them; ``None``: nothing is recorded.
         """
@@ -292,7 +296,9 @@ class Delivery:
                     self._open.begin(job)
                     return job
                 due_in = self._queue.due_in(now)
+                self._idle += 1
                 self._clock.wait(self._work_there, POLL_S if due_in is None else max(0.0, min(due_in, POLL_S)))
+                self._idle -= 1
         return None
 
     def _attempt(self, job: Job) -> None:
@@ -316,14 +322,20 @@ class Delivery:
                 self._gate.put_off(job)
             if stop is not None:
                 self._end(stop)
-            if not self._is_behind:  # otherwise :meth:`written` wakes the sending threads
+            if self._idle and not self._is_behind:  # otherwise :meth:`written` wakes the sending threads
                 self._work_there.notify_all()
-            self._progress.notify()
+            if self._is_urgent or self.has_news:
+                self._progress.notify()
 
     def _lose(self, job: Job | None, error: BaseException) -> None:
         with self._progress:
             self._open.lose(job)
             self._end(Stop(StopKind.CRASHED, failure=sending_failure(self._resource, error)))
+
+    @property
+    def _is_urgent(self) -> bool:
+        """Whether each response is collected at once: little is queued, or sending waits for the journal."""
+        return self._queue.unsettled < self._ahead // 2 or self._is_behind or self.stop is not None
 
     @property
     def _is_behind(self) -> bool:

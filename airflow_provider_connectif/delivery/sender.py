@@ -227,7 +227,8 @@ class RequestSender:
             if not self._delivery.submit(self._left[0], self._tick):
                 return
             self._left.popleft()
-            self._tick()
+            if self._delivery.has_news:
+                self._tick()
 
     def _without_suppressed(self, batch: Sequence[Patch]) -> list[Patch]:
         """Return a batch without changes of suppressed people, which are settled."""

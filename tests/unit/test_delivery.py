@@ -265,6 +265,55 @@ def test_no_further_request_goes_while_answers_are_not_written_down() -> None:
     assert server.seen == [1]
 
 
+class PatientClock:
+    """A clock whose waits end by a notification; those that do not are counted."""
+
+    def __init__(self) -> None:
+        self.waited_in_vain = 0
+        self.now = time.time
+        self.monotonic = time.monotonic
+        self.sleep = time.sleep
+
+    def wait(self, condition: threading.Condition, seconds: float) -> None:
+        self.waited_in_vain += not condition.wait(10.0)
+
+
+@pytest.mark.parametrize("max_in_flight", [1, 8])
+def test_the_submitting_thread_is_woken_for_several_responses_at_once_and_whenever_sending_waits_for_it(
+    max_in_flight: int,
+) -> None:
+    rows, written_at_once, server, clock = 1000, 6, Server(), PatientClock()
+    found: list[int] = []
+    delivery = Delivery(
+        server,
+        server,
+        ResponsePolicy(),
+        Effort(Quota()),
+        max_in_flight=max_in_flight,
+        attempts=3,
+        most_unwritten=written_at_once,
+        clock=clock,
+    )
+    unwritten = 0
+
+    def collect() -> None:
+        nonlocal unwritten
+        unwritten += (settled := len(delivery.collect()))
+        found.append(settled)
+        if unwritten >= written_at_once:
+            unwritten = 0
+        delivery.written(unwritten)
+
+    with delivery:
+        for number in range(1, rows + 1):
+            assert delivery.submit(Patch(number, f"user{number}@example.com", {}, {}), collect)
+        delivery.drain(collect)
+    assert sum(found) == rows
+    assert clock.waited_in_vain == 0
+    while_many_are_queued = found[: len(found) // 4]
+    assert sum(while_many_are_queued) / len(while_many_are_queued) >= min(written_at_once, 4)
+
+
 def test_a_row_that_only_ever_fails_does_not_hold_up_the_others() -> None:
     settled, stop = deliver(Server({1: [500]}, latency=0.05), [f"k{n}" for n in range(100)], tries=3)
     assert stop is None
