@@ -1,4 +1,4 @@
-"""The account of the contacts of a run's imports: counts them, and notes the failures of imports."""
+"""Counts the contacts of a run's imports by outcome, and notes the failures of imports."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ TROUBLES: dict[Fate, tuple[Verdict, str]] = {
     ),
     Fate.GONE: (Verdict.TRY_AGAIN, "import {id} no longer exists: it was deleted before this task saw its result"),
 }
-"""The verdict on a run with an import that did not finish."""
+"""The verdict on a run and its message, if an import did not finish: by the fate of that import."""
 
 
 @dataclass
 class Account:
-    """The account of the contacts of a run's imports.
+    """Counts the contacts of a run's imports by outcome, and collects the failures of these imports.
 
-    :param report: receives their outcomes, and the rejected rows.
-    :param failures: failures that keep the run from success.
-    :param unaccounted: contacts without a known outcome, of imports that have finished.
+    :param report: receives the outcomes and the rejected rows.
+    :param failures: failures of imports; with one of them the run does not succeed.
+    :param unaccounted: number of contacts in finished imports whose outcome is not known.
     """
 
     report: Report
@@ -39,8 +39,9 @@ class Account:
     unaccounted: int = 0
 
     def note_end(self, sent: SentFile, one: Import, fate: Fate, numbers: Numbers, *, is_keep: bool) -> None:
-        """Note the end of an import as a failure if it keeps the run from success.
+        """Note a failure, if the run cannot succeed with this end of an import.
 
+        :param sent: the file of the import.
         :param is_keep: whether the import leaves existing contacts as they are.
         """
         if fate in TROUBLES:
@@ -57,14 +58,15 @@ class Account:
     def count(
         self, group: Group, files: Sequence[SentFile], refusal: tuple[Outcome, str], *, is_known: bool
     ) -> Outcome | None:
-        """Count the contacts of a group that no report has named. Their rows have no outcome yet.
+        """Count the contacts of a group that no error report has named. Their rows have no outcome yet.
 
-        If rows were rejected but it is not known which, as many contacts count as rejected.
+        If it is not known which rows were rejected, the same number of contacts counts as rejected.
 
-        :param files: that contain a part of each of them, all settled.
-        :param refusal: outcome and reason of contacts that an import did not take.
+        :param files: all files with a part of these contacts; their imports are settled.
+        :param refusal: outcome and reason of a contact that an import did not take.
         :param is_known: whether the outcome of each contact is known.
-        :return: the outcome, if all have the same; it is not in the history yet.
+        :return: the outcome of all these contacts, which the caller adds to the history. ``None`` if their outcomes
+            differ, or are only known as numbers: then they are in the history already.
         """
         group.is_counted = True
         outcome, reason = refusal
@@ -101,12 +103,13 @@ class Account:
         return None
 
     def count_alone(self, group: Group, counted_as: Outcome, file: SentFile) -> int:
-        """Count the contacts of a group that no report has named, and whose rows already have an outcome.
+        """Count the contacts of a group that no error report has named, and whose rows already have an outcome.
 
-        It changes if they are undelivered.
+        Undelivered contacts change the counts: their rows count as undelivered from now on.
 
-        :param file: the only one with these contacts, settled.
-        :return: how many are undelivered; the history does not have it yet.
+        :param counted_as: the outcome that the rows have.
+        :param file: the only file with these contacts; its import is settled.
+        :return: number of undelivered contacts, which the caller corrects in the history.
         """
         group.is_counted, left = True, group.left
         missing = min(file.missing, left)

@@ -20,14 +20,14 @@ from airflow_provider_connectif.contacts.fields import FieldType
 from airflow_provider_connectif.contacts.rules.base import InvalidValue, kind
 
 Cell = Callable[[Any], str]
-"""Writes one JSON-ready value; a blank value becomes empty text. Raises :class:`InvalidValue`."""
+"""Returns the text of a cell for one JSON-ready value; empty text for a blank value. Raises :class:`InvalidValue`."""
 
 OPTION_SEPARATOR = "|"
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?=T|\Z)")
 
 
 def _decimal(value: float) -> str:
-    """A double's shortest exact text, without an exponent."""
+    """Return the shortest exact text of a double, without an exponent."""
     text = repr(value)
     if not text[-1].isdigit():
         raise InvalidValue("must be a number, not NaN or infinity")
@@ -37,13 +37,14 @@ def _decimal(value: float) -> str:
 
 
 def _options(value: list[str]) -> str:
-    """Join option ids. An id that contains the separator would be read as two ids."""
+    """Join option ids. An id with the separator in it is refused: Connectif would read two ids."""
     for option in value:
         if not isinstance(option, str) or not option:
             raise InvalidValue("must be a list of option ids, but one of them is blank or not text")
         if OPTION_SEPARATOR in option:
             raise InvalidValue(
-                f'cannot be imported: an option id has a "{OPTION_SEPARATOR}" in it, which separates options in a CSV'
+                f'cannot be imported: an option id has a "{OPTION_SEPARATOR}", which separates the options in a file; '
+                "ContactPatchOperator can send it"
             )
     return OPTION_SEPARATOR.join(value)
 
@@ -58,13 +59,13 @@ BY_VALUE: Mapping[type, Cell] = MappingProxyType(
         type(None): lambda value: "",
     }
 )
-"""The form for each type of value; the mapping's rules have made every value one of JSON's types."""
+"""The function that writes a value, by the type of the value. The mapping's rules have made all values JSON-ready."""
 
 
 def by_value(value: Any) -> str:
-    """Write a value in the form of its own type.
+    """Return the text of a cell for a value, by the type of the value.
 
-    :raises InvalidValue: its type is not JSON-ready, or a cell cannot contain it.
+    :raises InvalidValue: the type is not JSON-ready, or a cell cannot contain the value.
     """
     if type(value) is str:  # nearly always
         return value
@@ -75,7 +76,10 @@ def by_value(value: Any) -> str:
 
 
 def _day(value: Any) -> str:
-    """Return the day as it is written: an import knows only days. By PATCH, too, a moment keeps its own day."""
+    """Return the day of a date or a moment as its text has it: an import knows only days.
+
+    No time zone is converted. A PATCH sends the same day.
+    """
     if value is None:
         return ""
     day = _DAY.match(value) if type(value) is str else None
@@ -92,12 +96,12 @@ def _phone(value: Any) -> str:
 FORMS: Mapping[str, Cell] = MappingProxyType(
     {**dict.fromkeys(get_args(FieldType), by_value), "phone": _phone, "date": _day},
 )
-"""The form of each type of field."""
+"""The function that writes the cells of a field, by the type of the field."""
 
 
 def cell_of(field_type: str | None) -> Cell:
     """Return the function that writes a field's cells.
 
-    :param field_type: with ``None`` or an unknown type, the value's own type decides.
+    :param field_type: the type of the field. With ``None`` or an unknown type, the type of each value decides.
     """
     return FORMS.get(field_type or "", by_value)

@@ -1,4 +1,4 @@
-"""The contacts of files: finds them by the keys in an error report, and yields them for files to write again."""
+"""Finds the contacts of files by the keys in an error report, and yields contacts whose files are written again."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 
 class Found(NamedTuple):
-    """A contact of a file.
+    """A contact that was found in a file.
 
-    ``number``: of its row in the source. ``group``: of contacts in the same files. ``contact``: its key as stored in
-    the journal. ``key``: its key in readable form. ``row``: the row from the source, if it is still known. ``digest``:
-    for the journal, if the contact is refused.
+    ``number``: the number of its row in the source. ``group``: the number of its group; the contacts of a group are in
+    the same files. ``contact``: its key as the journal stores it. ``key``: its key for the rejects file. ``row``: its
+    row from the source; ``None`` if an earlier process has read it. ``digest``: the digest that the journal stores if
+    the contact is refused; ``None`` if there is none.
     """
 
     number: int
@@ -33,34 +34,35 @@ class Found(NamedTuple):
 
 
 class ContactsOfFiles(Protocol):
-    """The contacts of a run's files."""
+    """Interface: finds the contacts of a run's files by key, and yields those of files that are not uploaded yet."""
 
     def find(self, keys: Collection[str], file: int) -> Mapping[str, Found]:
-        """Return the contacts of a file, by key.
+        """Return the contacts of a file whose keys are among some texts, by these texts.
 
-        :param keys: texts, some of which are keys of the file's contacts.
-        :param file: its number.
+        :param keys: the texts, such as the cells of an error report.
+        :param file: the number of the file.
         """
 
     def batches(self) -> Iterable[Sequence[Patch]]:
-        """Yield at least the contacts of files that are not uploaded yet, with their values."""
+        """Yield the contacts of files that are not uploaded yet, with their values. Others may be among them."""
 
     def group_of(self, number: int) -> int:
-        """Return the group of a row that :meth:`batches` has yielded, by its number; :data:`NO_GROUP` for a row that is
-        in no file.
+        """Return the number of a row's group; :data:`NO_GROUP` if the row is in no file.
+
+        :param number: the number of a row that :meth:`batches` has yielded.
         """
 
     def keep_values(self) -> None:
-        """Store what another process needs to write files again that are not uploaded yet."""
+        """Store the values of contacts in files that are not uploaded yet, so that another process can write these."""
 
 
 class PlannedContacts:
-    """The contacts of files that this process has written, from its plan.
+    """The contacts of files that this process has written from its plan.
 
-    :param split: of the plan.
-    :param state: with the groups of contacts.
-    :param files: know the group of each row.
-    :param lines: the journal's; ``None`` without a journal.
+    :param split: the contacts of the plan, split into files and PATCH.
+    :param state: has the groups of contacts.
+    :param files: has the group of each row.
+    :param lines: the journal's lines; ``None`` without a journal.
     """
 
     def __init__(self, split: Split, state: ImportState, files: ImportFiles, lines: RunLines | None) -> None:
@@ -94,12 +96,13 @@ class PlannedContacts:
 
 
 class StoredContacts:
-    """The contacts of an earlier process's files, from the journal's database: rows are not known any more, and values
-    only of files that were left to upload.
+    """The contacts of files that an earlier process has written, from the journal's database.
+
+    Their rows are no longer known. Their values are known only for files that are not uploaded yet.
 
     :param lines: the journal's lines, as written by the run that made the files.
     :param mapping: decides when two keys are the same.
-    :param state: with the groups of contacts.
+    :param state: has the groups of contacts.
     """
 
     def __init__(self, lines: RunLines, mapping: ContactMapping, state: ImportState) -> None:
@@ -110,7 +113,7 @@ class StoredContacts:
 
     def find(self, keys: Collection[str], file: int) -> Mapping[str, Found]:
         """See :meth:`ContactsOfFiles.find`."""
-        # No key has a NUL character, with which PostgreSQL fails.
+        # No key has a NUL character, and PostgreSQL fails with one.
         written = {key: self._lines.written_key(self._mapping.same_contact(key)) for key in keys if "\0" not in key}
         there = self._lines.plan.import_lines.find(set(written.values()), self._state.groups_in(file))
         return {
@@ -130,4 +133,4 @@ class StoredContacts:
         return self._groups.get(number, NO_GROUP)
 
     def keep_values(self) -> None:
-        """Do nothing: the values are stored."""
+        """Do nothing: the values are stored already."""

@@ -1,4 +1,4 @@
-"""The context of an import: the objects that all its parts use."""
+"""The objects that all parts of a run's import use."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ KeepReport = Callable[[str], AbstractContextManager[BinaryIO]]
 
 @dataclass
 class ImportContext:
-    """The context of one run.
+    """The objects that all parts of a run's import use.
 
-    :param client: of the API.
-    :param rules: of the import.
-    :param report: of the run.
-    :param journal: ``None`` for a run without a journal.
+    :param client: sends the requests to Connectif.
+    :param rules: the rules of the import.
+    :param report: the counts, log and rejects file of the run.
+    :param journal: the journal; ``None`` for a run without one.
     :param keep_report: stores error reports unchanged; ``None``: they are not stored.
     :param is_to_stop: returns whether the run must stop; called several times a second while it waits.
     """

@@ -1,4 +1,4 @@
-"""The cost of a plan by import: files, requests, time."""
+"""Computes the cost of delivering a plan by import: files, requests, time."""
 
 from __future__ import annotations
 
@@ -20,16 +20,18 @@ from airflow_provider_connectif.reporting.requests import Cost, Requests
 _AS_FAST_AS_BEFORE = (0.95, 1.0, 1.05)
 
 RowsPerSecond = Callable[[int], float | None]
-"""Returns the speed at which Connectif processes an import of so many lines; ``None``: unknown."""
+"""Returns the lines per second that Connectif processes in an import of so many lines; ``None``: not known."""
 
 
 class ImportCosts:
-    """Computes the cost of plans by import.
+    """Computes the cost of delivering a plan by import.
 
-    ``split``, ``seconds``, ``most_polls``: of the plan of the last :meth:`cost`, for its delivery.
+    :meth:`cost` also sets three attributes for the delivery of the same plan. ``split``: its contacts, split into files
+    and PATCH. ``seconds``: the expected duration; ``None`` if it is not known. ``most_polls``: the polls that the limit
+    on requests allows; ``None`` without a limit.
 
-    :param rules: of the import.
-    :param quota: has the account's allowance.
+    :param rules: the rules of the import.
+    :param quota: has the account's rate limit.
     :param rows_per_second: the speed of earlier imports.
     """
 
@@ -44,10 +46,10 @@ class ImportCosts:
     def cost(self, changes: PendingChanges, resource: ContactResource, most_requests: int | None = None) -> Cost:
         """Return the cost of a plan: estimated files, their uploads and polls, and the contacts sent by request.
 
-        ``requests.most`` includes the polls: as expected if the speed is known, as many as ``most_requests`` leaves
-        room for, or one for each file.
+        ``requests.most`` includes the polls. If the speed of imports is known, that is their expected number, within
+        ``most_requests``. Otherwise it is as many as ``most_requests`` allows; without a limit, one for each file.
 
-        :param most_requests: a limit on all requests; polls are made rarer to keep within it.
+        :param most_requests: a limit on all requests; the run polls less often to keep within it.
         """
         self.split = split = Split(changes, resource.mapping, self._rules)
         before = _requests(resource, split.by_patch())
@@ -70,7 +72,10 @@ class ImportCosts:
         return Cost(sent + Requests(files, polls), files, seconds, "import", "the operator imports")
 
     def _seen_after(self, processing_s: float) -> float:
-        """Return the expected seconds until a poll shows the end; the processing time is only known roughly."""
+        """Return the expected seconds until a poll shows that an import has ended.
+
+        :param processing_s: the time that Connectif needs, which is only known roughly.
+        """
         interval_s = self._rules.poll_interval_s
         ends = [math.ceil(processing_s * factor / interval_s) * interval_s for factor in _AS_FAST_AS_BEFORE]
         return sum(ends) / len(ends)
@@ -81,10 +86,10 @@ class ImportCosts:
 
 
 def why_not_by_import(resource: ContactResource, columns: Sequence[str] | None) -> str:
-    """Describe what a plan needs that an import cannot do; empty: nothing.
+    """Return why a plan cannot be imported, in words; empty if it can.
 
-    :param resource: with the definitions that the rows are checked against.
-    :param columns: of the source, if they are known.
+    :param resource: has the field definitions that the rows are checked against.
+    :param columns: the columns of the source; ``None`` if they are not known.
     """
     on_create = [repr(property_id) for property_id, mode in resource.modes.items() if mode == "on_create"]
     if on_create:

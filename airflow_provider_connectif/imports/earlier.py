@@ -1,7 +1,7 @@
-"""Settles the imports that an earlier run of the sync, or an earlier attempt, has left open, before this run sends
-anything.
+"""Settles the imports that an earlier run of the sync, or an earlier attempt, has left open.
 
-Otherwise their older values would arrive last, while the journal holds the newer ones.
+This run sends nothing before that. Otherwise Connectif would set the older values of these imports last, while the
+journal has the newer ones.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _LEAST_BETWEEN_LOOKS_S, _LONGEST_BETWEEN_LOOKS_S = 60.0, 600.0
 def settle_attempt(
     context: ImportContext, watch: Watch, mapping: ContactMapping, state: ImportState, folder: Path
 ) -> None:
-    """Wait for the imports that an earlier attempt of this run uploaded before it died, settle them, and drop its plan.
+    """Wait for the imports of an earlier attempt of this run that died, settle them, and drop that attempt's plan.
 
-    :param state: of that attempt.
+    :param state: the state of that attempt's imports.
     :raises ImportFailed: the time of this run has passed, or the API key is refused; the plan is kept.
     """
     if context.journal is None:
@@ -50,7 +50,7 @@ def settle_attempt(
     words = wording.EARLIER_ATTEMPT_LEFT if state.removals_left else wording.EARLIER_ATTEMPT
     context.log.info(words, watch.describe(state.files))
     report = context.report.apart(is_of_this_run=True)
-    # What that attempt has delivered counts as delivered when this one reads the rows again.
+    # When this attempt reads the rows again, those that the earlier attempt has delivered count as delivered.
     generation = int(state.run.get("generation", context.journal.generation))
     lines = context.journal.lines.of_plan(context.journal.plan, generation, history=context.journal.history)
     settlement, account = _settlement(context, watch, mapping, lines, state, folder, report)
@@ -66,14 +66,14 @@ def settle_attempt(
 def settle_earlier(
     context: ImportContext, mapping: ContactMapping, plans: Iterable[tuple[Plan, Mapping[str, Any]]]
 ) -> Deferral | None:
-    """Wait for the imports of earlier runs, record the outcomes of their rows, and delete their plans.
+    """Wait for the imports of earlier runs, record the outcomes of their rows, and delete the plans of these runs.
 
-    Their rows are not counted in this run.
+    The rows do not count in this run.
 
-    :param context: of this run, with its journal open.
+    :param context: the context of this run; its journal is open.
     :param mapping: decides when two contact keys are the same.
-    :param plans: of the earlier runs, each with its state.
-    :return: the deferral after which to call this again; ``None``: all are settled.
+    :param plans: the plans of the earlier runs, each with its stored state.
+    :return: the deferral after which to call this again; ``None``: all imports are settled.
     :raises ImportFailed: the time of this run has passed, or the API key is refused; the plan is kept.
     """
     watch, rules = Watch(context), context.rules
@@ -84,7 +84,7 @@ def settle_earlier(
             {**saved, "is_all_sent": False, "is_parked": False, "run": saved.get("run") or {}}
         )
         if state is None or context.journal is None:
-            continue  # such a state has no open imports either
+            continue  # a state that cannot be read has no open imports
         lines = context.journal.lines.of_plan(plan, int(state.run.get("generation", 0)))
         described = watch.waiting.described(partial(_describe, watch, lines, state))
         with work_folder("connectif-import-", rules.work_folder) as folder, described:
@@ -102,7 +102,10 @@ def _settlement(
     folder: Path,
     report: Report,
 ) -> tuple[Settlement, Account]:
-    """Return the settlement of earlier imports, and its account, which this process does not count."""
+    """Return the settlement of earlier imports, and the counts of their contacts.
+
+    :param report: receives these counts; it is not the report of this run.
+    """
     account = Account(report)
     contacts = StoredContacts(lines, mapping, state)
     on_existing: OnExisting = next((known for known in ON_EXISTING if known == state.run.get("on_existing")), "update")
@@ -113,7 +116,7 @@ def _settlement(
 def _is_settled(
     context: ImportContext, watch: Watch, mapping: ContactMapping, lines: RunLines, state: ImportState, folder: Path
 ) -> bool:
-    """Settle one plan; return ``False`` if an import is still running and the run may be deferred.
+    """Settle one plan. Return ``False`` if one of its imports is still running, and this run may be deferred.
 
     :param lines: the journal's lines, as written by the earlier run.
     """
@@ -143,12 +146,13 @@ def _is_settled(
 
 
 def _describe(watch: Watch, lines: RunLines, state: ImportState, _: object) -> str:
-    return f"for the earlier run {lines.run_id}: {watch.describe(state.files)}"
+    return f"imports of the earlier run {lines.run_id}: {watch.describe(state.files)}"
 
 
 def _deferral(context: ImportContext, watch: Watch, plan: Plan) -> Deferral:
-    """Return a deferral after which the task polls again; the delays grow, since each poll costs a worker some
-    seconds.
+    """Return a deferral after which the task polls again.
+
+    The delays grow, since each poll costs a worker some seconds.
     """
     now, deadline = time.time(), watch.waiting.deadline
     interval_s = min(_LONGEST_BETWEEN_LOOKS_S, max(_LEAST_BETWEEN_LOOKS_S, context.report.effort.duration_s / 4))

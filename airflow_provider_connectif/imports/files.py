@@ -22,23 +22,21 @@ MAX_FILE_BYTES = 48_000_000
 """Below the 50 MB that Connectif accepts (API reference, "Create import"), for either definition of a megabyte."""
 
 NO_GROUP = -1
-_MOST_HELD_BYTES = 1_000_000  # of lines, before they are written to their files
-_MOST_GROUPS = (
-    1000  # further ones with the same first file share one, which is settled with the last of all their files
-)
+_MOST_HELD_BYTES = 1_000_000  # of lines in memory, before they are written to their files
+_MOST_GROUPS = 1000  # further groups with the same first file become one, which is settled with its last file
 
 
 class ImportFile:
-    """One file on disk: UTF-8 without byte order mark, lines end with CRLF, the first is the header.
+    """One file on disk: UTF-8 without byte order mark, lines end with CRLF, the first line is the header.
 
     No handle stays open: lines are buffered and written in blocks. ``rows``: lines without the header. ``size``: bytes.
 
     :param folder: contains the file.
-    :param number: of the file in this run.
-    :param columns: field ids, without the contact key's.
+    :param number: the number of the file in this run.
+    :param columns: the field ids of the columns, without the column of the contact key.
     :param header: the first line.
-    :param only_empty: whether it fills only empty fields.
-    :param is_first: whether it is uploaded before the other files of the run.
+    :param only_empty: whether the file's import fills only empty fields.
+    :param is_first: whether the file is uploaded before the other files of the run.
     """
 
     __slots__ = ("_lines", "columns", "is_first", "number", "only_empty", "path", "rows", "size")
@@ -69,7 +67,7 @@ class ImportFile:
         self.size += len(line)
 
     def as_sent(self) -> SentFile:
-        """Return its entry in the state of the run."""
+        """Return the file's entry in the state of the run."""
         return SentFile(self.number, self.rows, list(self.columns), only_empty=self.only_empty)
 
     def write_out(self) -> None:
@@ -98,13 +96,13 @@ class ImportFiles:
     the plan has merged its rows.
 
     The same patches make byte-identical files. Memory grows by four bytes with each row of the source, and by some
-    hundred with each shape. The files are personal data, in a folder that only this user can read.
+    hundred bytes with each shape. The files are personal data, in a folder that only this user can read.
 
     :param folder: is created, and must not exist.
-    :param mapping: with the field definitions of the run; it gives the kind of key.
+    :param mapping: has the field definitions of the run, and the kind of contact key.
     :param layout: assigns contacts to files. Default: one file for each shape.
-    :param shapes: of the run.
-    :param delimiter: between cells.
+    :param shapes: returns the shape of a patch.
+    :param delimiter: the character between cells.
     :param max_file_bytes: every file is smaller than this, header included.
     :raises ValueError: the delimiter is not valid.
     """
@@ -134,7 +132,7 @@ class ImportFiles:
         self.groups: list[Group] = []
         """The groups of contacts, each with the files that contain them."""
         self.rows = self.incomplete = 0
-        """Number of contacts, and of those whose blank values were left out."""
+        """Number of contacts in files, and number of those whose blank values were left out."""
 
     def __enter__(self) -> ImportFiles:
         self.folder.mkdir(mode=0o700, parents=True)
@@ -147,10 +145,11 @@ class ImportFiles:
             shutil.rmtree(self.folder)
 
     def add(self, patch: Patch) -> tuple[int, bool]:
-        """Write one contact; return the number of its group, and whether its files contain everything that it sets.
+        """Write one contact.
 
-        :raises InvalidRow: a CSV cannot contain a value, the account does not have a column, or the row is too long for
-            a file; names column and rule. Nothing of the row is written then.
+        :return: the number of its group, and whether its files contain everything that the patch sets.
+        :raises InvalidRow: a CSV cannot contain a value, a column is not a known field of the account, or the row is
+            too long for a file. The error names the column and the rule, and nothing of the row is written.
         """
         shape = self._shapes.of(patch.properties)
         later = self._shapes.of(patch.later) if patch.later else ()
@@ -190,19 +189,23 @@ class ImportFiles:
 
     @property
     def types(self) -> dict[str, str]:
-        """The types of the columns."""
+        """The field types of the columns, by field id."""
         return self._lines.types
 
     def group_of(self, number: int) -> int:
-        """The group of a row, by its number in the source; :data:`NO_GROUP` where it is in no file."""
+        """Return the number of a row's group; :data:`NO_GROUP` if the row is in no file.
+
+        :param number: the number of the row in the source.
+        """
         return self._group_of[number] if 0 <= number < len(self._group_of) else NO_GROUP
 
     def close(self) -> list[ImportFile]:
-        """Finish the files, in the order of their uploads.
+        """Write the buffered lines, and return the files in the order of their uploads.
 
-        First, files that must not wait for other rows; then files that fill only empty fields, since the others create
-        contacts that may have a default value; with a layout by column, the columns that every contact fills; then the
-        files with the most rows.
+        1. Files whose contacts must not wait for other rows.
+        2. Files that fill only empty fields. The other files create contacts, which may get default values.
+        3. With a layout by column, the files with the columns that every contact fills.
+        4. The other files. Among files of the same kind, those with the most rows are first.
         """
         self._write_out()
         common = self._layout.columns
@@ -230,7 +233,11 @@ class ImportFiles:
     def _begin_file(self, part: _Part, length: int) -> ImportFile:
         header = self._lines.header(part.columns)
         if len(header) + length >= self._max_file_bytes:
-            raise InvalidRow([f"the row takes {length:,} bytes, too many for a file of {self._max_file_bytes:,}"])
+            reason = (
+                f"the row and the header of its file take {len(header) + length:,} bytes, and a file must be smaller "
+                f"than max_file_bytes, {self._max_file_bytes:,}"
+            )
+            raise InvalidRow([reason])
         if part.file is not None:
             self._shared_groups.clear()  # in a group, no two files have the same columns
         number, switches = len(self._all), {"only_empty": part.only_empty, "is_first": part.is_alone}
@@ -243,7 +250,8 @@ class ImportFiles:
             self.groups.append(Group(list(files), counted_as=counted_as))
             self._group_numbers[files if counted_as is None else (counted_as, *files)] = len(self.groups) - 1
             return len(self.groups) - 1
-        # The columns of one contact's first file may be among those of another's.
+        # Only contacts with the same first file share a group. A rewritten contact goes into each file of its group
+        # whose columns it fills, and it may also fill the columns of another contact's first file.
         number = self._shared_groups.setdefault(files[0], len(self.groups))
         if number == len(self.groups):
             self.groups.append(Group([]))
@@ -265,11 +273,11 @@ def write_again(
     files: Sequence[SentFile],
     contacts: Iterable[Sequence[tuple[Group, Patch]]],
 ) -> dict[int, ImportFile]:
-    """Write those files again that an earlier process did not upload, from the stored plan; return them by number.
+    """Write files again that an earlier process did not upload, from the stored plan; return them by their number.
 
-    :param types: of their columns.
-    :param files: to write.
-    :param contacts: in batches, each with its group.
+    :param types: the field types of their columns, by field id.
+    :param files: the entries of these files in the state of the run.
+    :param contacts: batches of contacts, each contact with its group.
     """
     folder.mkdir(mode=0o700, parents=True)
     lines, shapes = Lines(mapping, delimiter, types), Shapes()

@@ -1,4 +1,4 @@
-"""Gives a plan back that Connectif has forbidden to import, so that it can go another way."""
+"""Gives back a plan that Connectif has forbidden to import, so that another sink can deliver it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from airflow_provider_connectif.records.changes import Patch
 
 
 def give_back(context: ImportContext, split: Split, files: ImportFiles, taken_out: Set[str]) -> None:
-    """Remove the contacts that have an outcome from a plan, and undo what was written down for its files.
+    """Remove the contacts with an outcome from a plan, and restore the journal's digests of the other contacts.
 
-    Contacts that went by PATCH have an outcome, those that no file can contain, and suppressed ones.
+    These contacts have an outcome: those sent by PATCH, those that no file can contain, and suppressed ones.
 
-    :param context: of the run.
-    :param split: the contacts of the plan by the way they go.
-    :param files: written; none was taken by Connectif.
+    :param context: the context of the run.
+    :param split: the contacts of the plan, split into files and PATCH.
+    :param files: the written files; Connectif has accepted none of them.
     :param taken_out: suppressed contacts that were removed from the files.
     """
     journal, changes, mapping = context.journal, split.changes, split.mapping
@@ -30,7 +30,7 @@ def give_back(context: ImportContext, split: Split, files: ImportFiles, taken_ou
         return files.group_of(patch.number) != NO_GROUP and mapping.same_contact(patch.key) not in taken_out
 
     def only_left(patch: Patch) -> Patch:
-        """Return the withdrawn consents alone, if no file can contain the rest of the row, which counts as invalid."""
+        """Return only the withdrawn consents of a contact if no file can contain its row, which counts as invalid."""
         group = files.group_of(patch.number)
         is_whole = group == NO_GROUP or files.groups[group].counted_as is None
         return patch if is_whole else withdrawn_part(patch) or patch
@@ -42,7 +42,7 @@ def give_back(context: ImportContext, split: Split, files: ImportFiles, taken_ou
         parts = [(contact, only_left(patch)) for contact, patch in left.items()]
         alone += [PendingChange(part, contact, Rank.BESIDE) for contact, part in parts if part is not left[contact]]
         for contact, patch in left.items():
-            # The journal says that they may be under way.
+            # Before the upload, the journal recorded these changes as in doubt.
             if journal is not None and patch.digests and not patch.is_new and patch.removal is None:
                 journal.lines.restore_properties(contact, patch.digests.before)
         if journal is not None:

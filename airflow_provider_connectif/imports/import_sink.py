@@ -1,4 +1,4 @@
-"""The sink that imports: writes changes to files, uploads them, and accounts for every contact."""
+"""The sink that imports: it writes changes to files, uploads them, and records the outcome of every contact."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ _INTERVALS_WHEN_FULL = 3  # before the next upload to a queue that is full of ot
 class ImportSink:
     """Delivers a plan by import.
 
-    :param context: of the run.
-    :param mapping: of the run, as its author gave it.
+    :param context: the context of the run.
+    :param mapping: the mapping as the DAG's author gave it.
     :param patching: delivers by PATCH the contacts that take fewer requests that way.
-    :param carried: the state that a trigger has carried, where there is no journal to keep it.
+    :param carried: the state of an earlier process, carried by a trigger. It is used if there is no journal.
     :param costs: computes the cost of a plan.
-    :param scope_of_removals: what the API key must allow for contacts that left the source.
-    :param instead: the way that needs no scopes of an import, for the message after a 403.
+    :param scope_of_removals: the permissions that the API key needs for contacts that left the source.
+    :param instead: end of the message after a 403: the way to deliver without the permission to import.
     """
 
     checked_only = 0
@@ -90,12 +90,12 @@ class ImportSink:
 
     @property
     def overwrites(self) -> bool:
-        """Whether the import changes existing contacts."""
+        """Whether the import overwrites values of existing contacts."""
         return self._rules.on_existing == "update"
 
     @property
     def longest_pause_s(self) -> float:
-        """The longest pause in seconds that the run waits out when Connectif asks for one."""
+        """The longest pause in seconds that Connectif may ask for; a longer one ends the run."""
         return self._context.client.longest_wait_s
 
     @property
@@ -117,16 +117,16 @@ class ImportSink:
 
     @property
     def is_early(self) -> bool:
-        """Whether rows are left for another process or attempt."""
+        """Whether this process leaves rows to another process or attempt."""
         return self._job.is_deferred or bool(self.failures)
 
     @property
     def deferral(self) -> Deferral | None:
         """The deferral that ended this process; ``None`` if there is none.
 
-        If all files are uploaded, it waits for the last import, since imports are processed in order as far as is
-        known. Otherwise it waits for one in the middle, so that there is room for several files; or, if the queue has
-        no import of this run, for room in the queue.
+        If all files are uploaded, the task waits for the last import: as far as is known, Connectif processes imports
+        in order. Otherwise it waits for an import in the middle, after which the queue has room for several files. If
+        no import of this run is open, it waits for some poll intervals.
         """
         if not self._job.is_deferred:
             return None
@@ -141,7 +141,10 @@ class ImportSink:
         return Deferral(deadline, left_s, [awaited], state, polls_left=polls_left)
 
     def kill(self) -> str:
-        """Stop now; safe in a signal handler. Imports that are under way are left alone."""
+        """Stop now. Running imports continue at Connectif. Safe in a signal handler.
+
+        :return: words about the imports that are still running; empty if there are none.
+        """
         self._patching.kill()
         if self._job.state.lost_since is not None:  # else an upload would wait ten minutes for its response
             abort = threading.Timer(_LAST_RESPONSE_S, self._context.client.abort)
@@ -157,7 +160,7 @@ class ImportSink:
             self._journal.open(is_to_stop, self._context.log.info, comes_back=True, counted=self._context.report)
 
     def begin(self, is_to_stop: Callable[[], bool]) -> None:
-        """From here on the run is this sink's, in this thread; the journal is open, or is opened next.
+        """Take over the run, in this thread. The journal is open already, or is opened next.
 
         :param is_to_stop: returns whether the run must stop.
         """
@@ -165,18 +168,23 @@ class ImportSink:
         self._context.client.quota.while_waiting = self._on_rate_limit
 
     def give_back(self) -> bool:
-        """If Connectif has forbidden the first upload, leave the rest of the plan to another sink:
-        :meth:`ImportJob.give_back`.
+        """Leave the contacts without an outcome to another sink, if Connectif has forbidden the first upload.
+
+        :return: ``False`` if it has not forbidden that, and nothing was done.
         """
         return self._job.give_back()
 
     def end(self) -> None:
-        """The run is another sink's."""
+        """Stop working on the run: another sink continues it."""
         self._context.client.quota.while_waiting = _nothing_to_do
         self._open.close()
 
     def close(self, verdict: Verdict, keyless: int | None) -> None:
-        """Leave the journal, with the imports that another process or attempt has to find."""
+        """Store the open imports, which another process or attempt must find, and close the journal.
+
+        :param verdict: the verdict on the attempt.
+        :param keyless: number of rows without a valid key; ``None`` if the source was not read to its end.
+        """
         job, journal = self._job, self._journal
         is_kept = any(sent.is_open for sent in job.state.files)
         self._context.report.imported_in = job.state.imported_in or self._context.report.imported_in
@@ -191,10 +199,10 @@ class ImportSink:
                 journal.close(verdict, keyless=keyless, keeps_plan=not job.is_loaded or is_kept)
 
     def settle_earlier(self, is_to_stop: Callable[[], bool]) -> Deferral | None:
-        """Wait for what earlier runs of the sync have left at Connectif.
+        """Wait for the open imports of earlier runs of the sync.
 
-        :return: until when to wait for that without a worker; ``None``: nothing is left.
-        :raises ImportFailed: that cannot be waited for.
+        :return: the deferral after which to call this again; ``None``: no such import is open.
+        :raises ImportFailed: the time of this run has passed, or the API key is refused.
         :raises QuotaClosed: the run must stop.
         """
         if self._journal is None or not (found := self._journal.plan.with_open_imports()):
@@ -203,20 +211,20 @@ class ImportSink:
         return settle_earlier(replace(self._context, is_to_stop=is_to_stop), self._mapping, found)
 
     def resume(self) -> bool:
-        """Continue what an earlier process of the task has begun; whether no row has to be read for that."""
+        """Continue the work of an earlier process of the task; return ``False`` if the source must be read."""
         with self._noted():
             return self._job.resume(self._folder)
-        return True  # there is nothing more to do
+        return True  # an error has ended the run
 
     def check_columns(self, columns: Sequence[str] | None, resource: ContactResource) -> None:
-        """Refuse columns that cannot be a column of a file.
+        """Check that an import's files can have these columns.
 
-        :raises MappingError: names them.
+        :raises MappingError: some cannot; the error names them.
         """
         refuse_columns(columns, resource.mapping)
 
     def cost(self, changes: PendingChanges, resource: ContactResource) -> Cost:
-        """Return the cost of a plan: its files, polled once each, and the changes sent by PATCH."""
+        """Return the cost of a plan: its files, one poll for each, and the changes that are sent by PATCH."""
         return self._job.costs.cost(changes, resource)
 
     def deliver(self, changes: PendingChanges, resource: ContactResource) -> None:
@@ -229,15 +237,19 @@ class ImportSink:
         """Do nothing: the waits of an import have their own time limit."""
 
     def leave_alone(self, error: Error | None, asked_s: float) -> None:
-        """Connectif asks for a pause of so many seconds: one that is too long ends the run."""
+        """End the run, if Connectif asks for a pause longer than :attr:`longest_pause_s`.
+
+        :param error: the response that asks for the pause.
+        :param asked_s: length of the pause in seconds.
+        """
         if asked_s > self.longest_pause_s:
             self._own_stop = Stop(StopKind.LEFT_ALONE, error, asked_s, self.longest_pause_s)
 
     def summary(self) -> dict[str, Any]:
-        """``imported``, ``merged`` (and ``duplicates``), ``imports``, ``files``, ``deferrals``, ``not_taken``.
+        """Return the entries that an import adds to the summary of the run.
 
-        A deferred run also has ``pending`` (rows of files whose imports have not finished) and ``predicted_end`` (by
-        the speed of earlier imports; ``None`` if it is unknown).
+        A deferred run also has ``pending`` and ``predicted_end``. ``pending``: rows of files whose imports are not
+        settled. ``predicted_end``: computed from the speed of earlier imports; ``None`` if it is not known.
         """
         report, files = self._context.report, self._job.state.files
         outcomes = report.tally.outcomes
@@ -257,7 +269,7 @@ class ImportSink:
         }
 
     def log_end(self, how: str, notes: Sequence[str]) -> None:
-        """Log the end of the run, or that it gives its worker back."""
+        """Log the end of the run, or its deferral."""
         if not self._job.is_deferred:
             self._context.report.progress.log_end(how, notes)
             return
@@ -266,12 +278,12 @@ class ImportSink:
 
     @cached_property
     def _folder(self) -> Path:
-        """The folder of the files until the sink is closed."""
+        """The folder of the files. It exists until the sink is closed."""
         return self._open.enter_context(work_folder("connectif-import-", self._rules.work_folder))
 
     @contextmanager
     def _noted(self) -> Iterator[None]:
-        """Keep an error that ends an import for the end of the run."""
+        """Store an error that ends the work on imports; the end of the run reports it."""
         try:
             yield
         except ImportFailed as failure:
@@ -283,8 +295,8 @@ class ImportSink:
             self._own_stop = self.stop or Stop(StopKind.KILLED)
 
     def _on_rate_limit(self) -> None:
-        # Most requests here are this thread's own, so that it cannot look at the clock while one of them waits. What
-        # other threads wait for, with definitions or by PATCH, they report themselves.
+        # This thread makes most requests, and cannot check the time limit elsewhere while a request waits. The threads
+        # that load definitions or send PATCHes report their waits themselves.
         if threading.current_thread() is self._own_thread:
             self._context.report.progress.tick()
             self._waiting.check()
@@ -293,4 +305,4 @@ class ImportSink:
 
 
 def _nothing_to_do() -> None:
-    """While a window is waited for."""
+    """Do nothing while a request waits for the rate limit."""

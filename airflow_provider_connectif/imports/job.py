@@ -1,4 +1,4 @@
-"""The work of one import: write files, upload them, settle their imports, or leave them to a later process."""
+"""The import of one run: writes files, uploads them, and settles their imports or leaves them to a later process."""
 
 from __future__ import annotations
 
@@ -35,17 +35,18 @@ from airflow_provider_connectif.reporting.verdict import ImportFailed, ImportFor
 
 
 class ImportJob:
-    """The work of one run.
+    """Writes the files of one run, uploads them, and settles their imports.
 
-    ``state``: of its imports. ``account``: gets what became of contacts. ``watch``: polls imports. ``is_loaded``: what
-    an earlier process has left is known. ``is_deferred``: the task is to wait without a worker, and then to continue.
+    ``state``: the state of these imports. ``account``: counts contacts by outcome. ``watch``: polls imports.
+    ``is_loaded``: whether the state that an earlier process stored is loaded. ``is_deferred``: whether the task must
+    wait without a worker, and continue after that.
 
-    :param context: of the run.
-    :param mapping: of the run, as its author gave it.
-    :param patching: delivers by PATCH what takes fewer requests so.
-    :param carried: the state that a trigger has carried, where there is no journal to keep it.
-    :param clock: of the waiting.
-    :param costs: says what a plan takes. Default: nothing is known of earlier imports.
+    :param context: the context of the run.
+    :param mapping: the mapping as the DAG's author gave it.
+    :param patching: delivers by PATCH the contacts that take fewer requests that way.
+    :param carried: the state of an earlier process, carried by a trigger. It is used if there is no journal.
+    :param clock: measures the waits.
+    :param costs: computes the cost of a plan. Default: without the speed of earlier imports.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class ImportJob:
         self._planned_at = time.time()
         self.costs = costs or ImportCosts(context.rules, context.client.quota)
         self.predicted_end: float | None = None  # in seconds since the epoch
-        self._types: Mapping[str, str] = {}  # of the columns
+        self._types: Mapping[str, str] = {}  # field types of the columns, by field id
         self._removals: Callable[[], Iterator[Sequence[Patch]]] = lambda: iter(())
         self.state = ImportState()
         self.account = Account(self._report)
@@ -79,7 +80,10 @@ class ImportJob:
         self._give_back: Callable[[], None] | None = None
 
     def give_back(self) -> bool:
-        """After a forbidden upload, reduce the plan to the contacts without an outcome; return whether that worked."""
+        """After a forbidden upload, reduce the plan to the contacts without an outcome.
+
+        :return: ``False`` if no upload was forbidden, and nothing was done.
+        """
         if self._give_back is None:
             return False
         self._give_back()
@@ -92,7 +96,7 @@ class ImportJob:
         :raises ImportFailed: the API key is refused, or the time of the run has passed.
         """
         self._mapping = mapping
-        self.is_loaded = True  # of an earlier process nothing is left
+        self.is_loaded = True  # an earlier process has left nothing
         self.watch.polls_left = self.costs.most_polls
         if self.costs.seconds is not None:
             self.predicted_end = time.time() + self.costs.seconds
@@ -125,7 +129,7 @@ class ImportJob:
                 raise
 
     def resume(self, folder: Path) -> bool:
-        """Continue the imports of an earlier process of the task; return whether no row has to be read for that.
+        """Continue the imports of an earlier process of the task; return ``False`` if the source must be read.
 
         :raises ImportFailed: as :meth:`deliver`.
         """
@@ -178,7 +182,8 @@ class ImportJob:
         saved = self._carried if self._journal is None else self._journal.plan.load()
         state = ImportState.from_json(saved)
         if state is None and self._journal is not None:
-            self._journal.plan.drop()  # another version's, another operator's, or of a process that uploaded nothing
+            # The state is another version's or another operator's, or its process has uploaded nothing.
+            self._journal.plan.drop()
         self.state = state or ImportState()
         self._report.import_ids = sorted(self.state.known_ids)
         self.is_loaded = True
@@ -186,7 +191,7 @@ class ImportJob:
 
     @property
     def _key_of_state(self) -> KeyKind:
-        """The kind of key of the loaded state: the DAG may have changed since."""
+        """The kind of contact key in the loaded state. It may not be the mapping's, since DAGs change."""
         found = self.state.run.get("key")
         return next((kind for kind in get_args(KeyKind) if kind == found), self._mapping.key)
 
@@ -215,7 +220,7 @@ class ImportJob:
         self.watch.waiting.begin(run["timeout_at"] if comes_back else None)
 
     def _continue(self, folder: Path) -> None:
-        """Continue after an earlier process that read every row, and uploaded or stored its files."""
+        """Continue after an earlier process that has read every row, and has uploaded or stored every file."""
         contacts = None if self._lines is None else StoredContacts(self._lines, self._mapping, self.state)
         self._note_files_as_left()
         settlement = self._settlement(folder, contacts)
@@ -231,11 +236,11 @@ class ImportJob:
             self._send(settlement, files, suppressed)
         elif ended or not self._rules.comes_back:
             self._wait(settlement)
-        else:  # otherwise the trigger would fire at once, again and again
+        else:  # no import has ended, so another trigger would fire at once, again and again
             self._or_defer(settlement.settle_all)
 
     def _note_files_as_left(self) -> None:
-        """Note the contacts of files without a result: if the run ends early, they are undelivered."""
+        """Note the contacts of files without a result: they count as undelivered if the run ends early."""
         if self._journal is not None:
             lines = self._journal.plan.import_lines
             self._journal.left_behind = ContactsOfFilesLeft(lines, lambda: self.state.rows_left)
@@ -268,7 +273,10 @@ class ImportJob:
         self._wait(settlement)
 
     def _follow_who_left(self) -> None:
-        """Until this is done the next attempt reads the source again: no state names those who left."""
+        """Carry out ``on_removed`` for the contacts that left the source.
+
+        Until this is done, the next attempt reads the source again, since the stored state has none of these contacts.
+        """
         began = time.monotonic()
         self._patching.follow(self._removals())
         self.watch.was_away = time.monotonic() - began > self._rules.poll_interval_s
@@ -278,7 +286,7 @@ class ImportJob:
             self.save()
 
     def _commit(self) -> None:
-        """Write down what became of requests, before a state says that no row has to be read again."""
+        """Write the outcomes of requests to the journal, before a stored state says that no row is to be read again."""
         if self._lines is not None:
             self._lines.commit()
 
@@ -307,4 +315,4 @@ class ImportJob:
     def _describe_next_attempt(self) -> str:
         """Describe what the next attempt does while the imports are open; empty if that is not known."""
         is_known = self._journal is not None and self.state.is_complete and self.state.open_ids
-        return "the next attempt waits for the same imports and uploads nothing" if is_known else ""
+        return "The next attempt waits for the same imports and uploads nothing" if is_known else ""

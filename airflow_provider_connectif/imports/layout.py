@@ -18,20 +18,20 @@ KEY_PROPERTIES: Mapping[KeyKind, str] = MappingProxyType({"email": "_email", "ex
 """The field id in the header of the key's column, by kind of contact key."""
 
 NOT_KNOWN = "is not a known field of this account, and an import ignores unknown columns without an error"
-"""The fault of a custom field that is not in the account's definitions, or if there are no definitions."""
+"""The fault of a custom field that the account's definitions do not have; also if the run has no definitions."""
 _MAKE_KNOWN = "Give the API key the scope Contact fields: Read, with fields='live', or define such fields in fields"
 
 Columns = tuple[str, ...]
-"""Field ids in their order, without the key's."""
+"""The field ids of a file's columns in their order, without the column of the contact key."""
 
 Writers = list[tuple[str, Cell]]
-"""For each column, the function that writes its cell."""
+"""For each column, its field id and the function that writes its cell."""
 
 
 def checked_delimiter(delimiter: str) -> str:
     """Return a valid delimiter.
 
-    :raises ValueError: it is not a single ASCII character, or quoting, line ends or values need it.
+    :raises ValueError: it is not a single ASCII character, or it is a quote, a line end or a character of values.
     """
     fits = isinstance(delimiter, str) and len(delimiter) == 1 and delimiter.isascii()
     if not fits or delimiter.isalnum() or delimiter == '"' or not (delimiter.isprintable() or delimiter == "\t"):
@@ -40,20 +40,20 @@ def checked_delimiter(delimiter: str) -> str:
 
 
 def header_faults(fields: FieldTable, property_ids: Iterable[str]) -> list[str]:
-    """Return the faults of an import's columns, in words; empty if there are none.
+    """Return the faults of an import's columns, each in words; empty if there are none.
 
     Connectif ignores unknown columns without an error (help centre, article 360020966799). So each column must be a
     known field: in the account's definitions, or a system field.
 
-    :param property_ids: the columns without the contact key's.
+    :param property_ids: the field ids of the columns, without the column of the contact key.
     """
     return [f"{property_id} {why}" for property_id in property_ids if (why := _header_fault(fields, property_id))]
 
 
 def refuse_columns(columns: Sequence[str] | None, mapping: ContactMapping) -> None:
-    """Refuse columns of a source, or of a mapping, that cannot be a column of a file.
+    """Check that an import's files can have the columns of a source, or of a mapping.
 
-    :raises MappingError: names them, and says how to make an unknown column known.
+    :raises MappingError: some cannot; the error names them, and says how to make an unknown column known.
     """
     used = (columns or ()) if mapping.properties is None else mapping.properties
     faults = header_faults(mapping.fields, [column for column in used if column != mapping.key_column])
@@ -75,9 +75,10 @@ def _header_fault(fields: FieldTable, property_id: str) -> str | None:
 class Lines:
     """Makes the lines of files.
 
-    :param mapping: with the field definitions of the run.
-    :param delimiter: between cells.
-    :param types: of the columns, if an earlier process has checked them and the definitions are not loaded.
+    :param mapping: has the field definitions of the run.
+    :param delimiter: the character between cells.
+    :param types: the field types of the columns by field id, if an earlier process has checked the columns. ``None``:
+        the types are those of the mapping's definitions.
     """
 
     def __init__(self, mapping: ContactMapping, delimiter: str, types: Mapping[str, str] | None = None) -> None:
@@ -90,18 +91,19 @@ class Lines:
 
     @property
     def types(self) -> dict[str, str]:
-        """The types of the columns so far."""
+        """The field types of the columns that were written so far, by field id."""
         names = {name for columns in self._writers for name in columns}
         return {name: field.type for name in names if (field := self._mapping.fields.get(name)) is not None}
 
     def header(self, columns: Columns) -> bytes:
-        """The first line, encoded."""
+        """Return the first line of a file, encoded."""
         return self._encoded([self._key_property, *columns])
 
     def line(self, key: str, writers: Writers, properties: Mapping[str, JsonValue]) -> bytes:
-        """The line of a contact, encoded, with its line end.
+        """Return the line of a contact, encoded, with its line end.
 
-        :param writers: of the file's columns; none of their values is blank.
+        :param key: the contact key.
+        :param writers: the functions that write the cells, by column; the values of these columns are not blank.
         :raises InvalidRow: a CSV cannot contain a value.
         """
         try:
@@ -113,9 +115,9 @@ class Lines:
         return line
 
     def writers(self, columns: Columns) -> Writers:
-        """Return the functions that write the cells of a line.
+        """Return the functions that write the cells of a line, by column.
 
-        :raises InvalidRow: the account does not have a column.
+        :raises InvalidRow: a column is not a known field of the account.
         """
         if (known := self._writers.get(columns)) is not None:
             return known
@@ -152,17 +154,17 @@ class Lines:
 
 
 class _Encoder:
-    """A sink for ``csv.writer``, which returns its result, so that a line needs no file of its own."""
+    """A file for ``csv.writer`` that stores nothing: ``writerow`` returns the line that :meth:`write` has encoded."""
 
     @staticmethod
     def write(line: str) -> bytes:
-        """The line, encoded."""
+        """Return a line, encoded."""
         return line.encode()
 
 
 def _not_text(cell: str) -> str | None:
     if "\0" in cell:
-        return "cannot be imported: it has a NUL character, which a CSV does not carry"
+        return "cannot be imported: it has a NUL character, which a CSV cannot contain"
     try:
         cell.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Contacts of an import that go by PATCH, where the API key may write contacts, and those that left the source."""
+"""Delivers contacts of an import by PATCH, if the API key may write contacts; carries out ``on_removed`` at the end."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _PATCHES_AT_ONCE = 500
 
 
 class Patching:
-    """Delivers by PATCH the contacts that take fewer requests that way, and those that only a response can decide.
+    """Delivers by PATCH the contacts that take fewer requests that way, and those that must not go into a file.
 
-    :param context: of the run.
-    :param sender: of the requests.
-    :param resource: of the run.
-    :param make_first_patch: makes the resource of ``sender`` from that of the run.
-    :param make_last_sender: makes what sends the requests that follow the uploads; ``None``: there are none.
+    :param context: the context of the run.
+    :param sender: sends the requests before the uploads.
+    :param resource: the resource of the run.
+    :param make_first_patch: makes the resource for ``sender`` from the resource of the run.
+    :param make_last_sender: makes the sender of the requests that follow the uploads; ``None``: there are none.
     """
 
     def __init__(
@@ -48,7 +48,11 @@ class Patching:
         self._last_sender: RequestSender | None = None
 
     def begin(self, resource: ContactResource) -> None:
-        """Begin a plan: ``resource`` is that of the run with the account's definitions, which compare responses."""
+        """Begin a plan.
+
+        :param resource: the resource of the run, with the account's field definitions. These are needed to compare
+            responses.
+        """
         self._resource = resource
 
     @property
@@ -58,7 +62,7 @@ class Patching:
 
     @property
     def stop_is_of_removals(self) -> bool:
-        """Whether it ended with a contact that left the source."""
+        """Whether sending ended early with a contact that left the source."""
         return self._last_sender is not None and self._last_sender.stop is not None
 
     def kill(self) -> None:
@@ -68,23 +72,26 @@ class Patching:
             self._last_sender.kill()
 
     def follow(self, batches: Iterator[Sequence[Patch]]) -> None:
-        """Carry out what is to be done about contacts that left the source, after the uploads.
+        """Carry out ``on_removed`` for contacts that left the source, after the uploads.
 
-        :param batches: of these contacts.
+        :param batches: batches of these contacts.
         """
         if self._make_last_sender is not None and (first := next(batches, None)) is not None:
             self._context.log.info(wording.FOLLOWING_WHO_LEFT)
-            # Of its own: the threads of a sender send once.
+            # A new sender, since a sender's threads cannot be started twice.
             self._last_sender = self._make_last_sender()
             if self._sender.stop is None:  # else it was killed meanwhile
                 self._last_sender.deliver(itertools.chain([first], batches), resource=self._resource)
 
     def left_behind(self) -> Iterator[Sequence[Patch]]:
-        """Yield the contacts to send by PATCH that have no outcome, in batches."""
+        """Yield the contacts that were to be sent by PATCH and have no outcome, in batches."""
         return self._sender.left_behind()
 
     def deliver(self, split: Split, mapping: ContactMapping) -> None:
-        """Deliver these contacts of a plan; if the API key cannot write contacts, they go into files instead."""
+        """Deliver the contacts of a plan that go by PATCH.
+
+        If the API key cannot write contacts, they go into files instead.
+        """
         log, journal, patches = self._context.log, self._context.journal, split.by_patch()
         if split.looked_up > LOOK_UPS_AT_MOST:
             log.info(
@@ -119,10 +126,10 @@ class Patching:
         self._sender.deliver(batches, resource=first_patch)
 
     def _first(self, patches: Iterator[Patch], mapping: ContactMapping, suppressed: list[Patch]) -> Patch | None:
-        """Return the first contact that may be sent.
+        """Return the first contact that is not suppressed; ``None`` if there is none.
 
-        :param suppressed: receives the suppressed contacts before it. They are not counted yet: if all contacts go into
-            files, these count them.
+        :param suppressed: receives the suppressed contacts before it. They are not counted here: if all contacts go
+            into files, writing the files counts them.
         """
         for patch in patches:
             self._sender.begin_other_request()  # before reading the suppression list, so that an erasure waits

@@ -27,10 +27,10 @@ from airflow_provider_connectif.reporting.requests import Cost, Requests
 class ImportPreview:
     """Writes the files of an import, counts them, and deletes them.
 
-    :param rules: of the import.
-    :param report: of the check.
-    :param quota: knows the account's allowance.
-    :param advises: warn where PATCH would be faster.
+    :param rules: the rules of the import.
+    :param report: the report of the check.
+    :param quota: has the account's rate limit.
+    :param advises: whether to log a warning if PATCH would be faster.
     """
 
     def __init__(self, rules: ImportRules, report: Report, quota: Quota, *, advises: bool = True) -> None:
@@ -45,7 +45,10 @@ class ImportPreview:
         self.overwrites = rules.on_existing == "update"
 
     def check_columns(self, columns: Sequence[str] | None, resource: ContactResource) -> None:
-        """Refuse columns that cannot be a column of a file."""
+        """Check that an import's files can have these columns.
+
+        :raises MappingError: some cannot; the error names them.
+        """
         refuse_columns(columns, resource.mapping)
 
     def look(self, changes: PendingChanges, resource: ContactResource) -> None:
@@ -78,13 +81,14 @@ class ImportPreview:
 
     @property
     def cost(self) -> Cost:
-        """Return the cost of the files, with one poll for each, and of the changes that go by PATCH."""
+        """The cost of the files, with one poll for each, and of the changes that go by PATCH."""
         return Cost(self._own, self._files, self._seconds, "import", "the operator imports")
 
     def summary(self) -> dict[str, Any]:
-        """Return ``files``, the request counts of a check, and ``patch_requests`` with its time for the same by PATCH.
+        """Return the entries of the preview for the summary of the check.
 
-        ``requests_most`` has one poll for each file.
+        ``requests_most`` includes one poll for each file. ``patch_requests`` and ``patch_duration_s`` are those of the
+        same plan, delivered by PATCH only.
         """
         return {
             "files": self._files,
@@ -97,7 +101,7 @@ class ImportPreview:
         }
 
     def describe(self) -> str:
-        """Describe the number of rows to import."""
+        """Describe the numbers of rows to import and to send by PATCH."""
         by_patch = f", {self._patches:,} to send by PATCH" if self._patches else ""
         return f"{(self.valid or 0) - self._patches:,} to import in {plural(self._files, 'file')}{by_patch}"
 

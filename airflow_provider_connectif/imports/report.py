@@ -1,7 +1,7 @@
-"""Fetches the error report of an import, stores it unchanged, and finds its contacts if a column holds their keys.
+"""Fetches the error report of an import, stores it unchanged, and finds the contacts that it names.
 
-The help centre documents only that it is a CSV. So no column is found by name: a column holds the keys if each of its
-cells, except a header, is the key of a contact in the file. A report may have any content and any size.
+The help centre documents only that a report is a CSV. So no column is found by its name: a column has the keys if each
+of its cells, except a header, is the key of a contact in the imported file. A report may have any content and any size.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _LONGEST_LINE = 100_000  # characters; csv refuses a cell that is longer
-_ADDRESSES = 3  # of one report; each request for the import returns a new one
+_ADDRESSES = 3  # of one report; each request for the import returns a new address
 _BETWEEN_ADDRESSES_S = 0.5
 _SAMPLE = 200  # records
 _MOST_CELLS = 5000  # of the sample
@@ -47,7 +47,7 @@ _AT_ONCE = 500
 _LONGEST_REASON = 1000
 
 KeysOf = Callable[[Collection[str]], Mapping[str, int]]
-"""Finds the contacts of a file whose keys are among some cells; returns their numbers by cell."""
+"""Finds the contacts of a file whose keys are among some cells; returns their row numbers by cell."""
 
 
 class Way(NamedTuple):
@@ -63,9 +63,9 @@ def read_report(path: Path, delimiter: str, rows: int, keys_of: KeysOf) -> Itera
     """Yield the contacts that a report names, stored on disk.
 
     :param path: the downloaded report; the contacts are stored beside it.
-    :param delimiter: of the file that was imported.
-    :param rows: of that file.
-    :param keys_of: finds its contacts.
+    :param delimiter: the delimiter of the imported file.
+    :param rows: number of rows in the imported file.
+    :param keys_of: finds the contacts of the imported file.
     :raises OSError: the report cannot be read.
     """
     beside = path.with_suffix(".named")
@@ -84,7 +84,7 @@ def read_report(path: Path, delimiter: str, rows: int, keys_of: KeysOf) -> Itera
 class NamedContacts:
     """The contacts that a report names.
 
-    ``count``: their number; ``None`` if one record or more names no contact of the import, so that no record is used.
+    ``count``: their number. ``None`` if a record names no contact of the imported file: then no record is used.
 
     :param database: an empty SQLite database.
     """
@@ -97,7 +97,7 @@ class NamedContacts:
         database.execute("create table named (number integer primary key, key text, reason text)")
 
     def read(self, way: Way, path: Path, keys_of: KeysOf) -> None:
-        """Read a report.
+        """Read a report, and set ``count``.
 
         :raises csv.Error: it is not a CSV.
         """
@@ -133,11 +133,12 @@ _ADD = (
 
 
 def find_way(path: Path, delimiter: str, rows: int, keys_of: KeysOf) -> Way | None:
-    """Find the only column of keys in the first records of a report, or return ``None``.
+    """Find the column of keys in the first records of a report.
 
-    Small whole numbers may be line numbers rather than external ids, so they do not count as keys.
+    Small whole numbers may be line numbers instead of external ids, so they do not count as keys.
 
-    :param rows: of the file.
+    :param rows: number of rows in the imported file.
+    :return: ``None`` if no column has the keys, or if several columns name different contacts.
     """
     for tried in dict.fromkeys((delimiter, *_DELIMITERS)):
         sample = _first_records(path, tried)
@@ -174,7 +175,7 @@ def _first_records(path: Path, delimiter: str) -> list[tuple[str, ...]]:
 
 
 def _records(path: Path, delimiter: str) -> Iterator[tuple[str, ...]]:
-    """Yield the records of any file, their cells trimmed; memory is bounded for any content.
+    """Yield the records of a report, with trimmed cells. Memory is bounded, whatever the report contains.
 
     :raises csv.Error: it is not a CSV.
     """
@@ -191,9 +192,10 @@ def _records(path: Path, delimiter: str) -> Iterator[tuple[str, ...]]:
 def fetch_report(context: ImportContext, one: Import, path: Path, pause: Callable[[float], None]) -> bool:
     """Fetch the report of an import with errors, and store it unchanged; return whether it was fetched.
 
-    It is fetched at once, since the life of its address is not documented; a refused address is replaced.
+    It is fetched at once, since it is not documented how long its address is valid. If an address fails, a new one is
+    requested.
 
-    :param path: of the file to write.
+    :param path: the file to write.
     :param pause: waits for some seconds.
     """
     why = "there is no error report"
@@ -220,9 +222,9 @@ def fetch_report(context: ImportContext, one: Import, path: Path, pause: Callabl
 
 
 def _keep_report(context: ImportContext, one: Import, path: Path) -> None:
-    """Store a downloaded report unchanged; if that fails, the run can still settle the import.
+    """Store a downloaded report unchanged. If that fails, the run can still settle the import.
 
-    :raises JournalError: the journal, which remembers the file, failed.
+    :raises JournalError: the journal failed when it recorded the path of the file.
     """
     if context.keep_report is None:
         return

@@ -16,10 +16,10 @@ from airflow_provider_connectif.imports.files import MAX_FILE_BYTES
 from airflow_provider_connectif.imports.shapes import FileLayout, Layout, Survey, choose
 
 CLOCK_TOLERANCE_S = 120.0
-"""Seconds by which Connectif's clock, which dates imports, may be behind ours."""
+"""Seconds by which Connectif's clock, which dates imports, may be behind the clock of the worker."""
 
 OTHER_UPLOAD_S = 6 * 3600.0
-"""Seconds before an upload at which its import cannot have been created, however wrong a clock is."""
+"""Seconds. An import that was created so long before an upload is not from this upload, even if a clock is wrong."""
 
 SHORTEST_POLL_DELAY_S = 3.0
 """Seconds between two polls, also of different imports: the account has 100 requests a minute for everything."""
@@ -31,8 +31,10 @@ OnExisting = Literal["update", "fill_empty", "keep"]
 
 
 def way_of(on_existing: OnExisting) -> str:
-    """Return a mark for the journal's digests if Connectif need not hold the sent values afterwards; otherwise it is
-    empty, as by PATCH.
+    """Return a mark for the journal's digests: empty for ``update``, as for PATCH.
+
+    With the other modes, Connectif may have other values after the import than those that were sent. The mark keeps
+    the digests of both kinds of delivery apart.
     """
     return "" if on_existing == "update" else f"import:{on_existing}"
 
@@ -63,7 +65,7 @@ class Fate(StrEnum):
     BROKEN = "broken"
     """It failed as a whole: the next attempt imports its rows again."""
     CANCELLED = "cancelled"
-    """A person has cancelled it in the app: only a person should begin it again."""
+    """A person has cancelled it in the app, so only a person should start it again."""
     GONE = "gone"
     """Somebody has deleted it; how it ended is not known."""
 
@@ -83,8 +85,8 @@ FATES: Mapping[str | None, Fate] = MappingProxyType(
 class Numbers(NamedTuple):
     """The numbers of an import, which add up to the rows of its file.
 
-    ``missing``: rows that are neither successes nor errors. ``is_trusted``: the response has the numbers, and they fit
-    this file; otherwise all rows are missing.
+    ``taken``, ``refused``: rows that Connectif reports as successes and as errors. ``missing``: rows that are neither.
+    ``is_trusted``: whether the response has the numbers, and they fit this file; otherwise all rows are missing.
     """
 
     taken: int
@@ -99,9 +101,9 @@ class Numbers(NamedTuple):
 
 
 def numbers_of(one: Import, rows: int) -> Numbers:
-    """Return the numbers of an import; the response need not have all of them.
+    """Return the numbers of an import, of which the response may have none or only some.
 
-    :param rows: of the file.
+    :param rows: number of rows in the file.
     """
     taken, refused = one.success, one.errors
     if taken is None or refused is None or one.total not in (rows, None) or taken + refused > rows:
@@ -114,12 +116,13 @@ class ImportRules:
     """The rules by which a run imports.
 
     :param on_existing: ``update``, ``fill_empty`` or ``keep`` existing contacts.
-    :param file_layout: a file for each shape, or for each column that may be empty, or the one with fewer requests.
-    :param delimiter: between cells.
+    :param file_layout: ``shape``: a file for each set of filled columns. ``column``: a file for each column that some
+        rows leave empty. ``auto``: the layout with fewer requests.
+    :param delimiter: the character between cells.
     :param poll_interval_s: seconds between two polls of one import, and between two uploads to a full queue.
     :param timeout_s: seconds from the first upload of an attempt to the end of its last import.
-    :param max_file_bytes: every file is smaller.
-    :param plan_max_age_s: seconds for which a plan is uploaded, deferrals included.
+    :param max_file_bytes: every file is smaller than this.
+    :param plan_max_age_s: seconds after the reading of the source, deferrals included; no file is uploaded later.
     :param patch_leftovers: ``True``: deliver by PATCH what does not fit into the queue. ``None``: what takes fewer
         requests that way. ``False``: nothing.
     :param deferrable: defer the task while it waits for imports.
@@ -128,7 +131,7 @@ class ImportRules:
     :param has_earlier_attempts: whether an earlier attempt of the task may have uploaded something.
     :param time_limit_s: seconds that the attempt may take in all.
     :param trigger_requests: requests that the trigger has made while the task was deferred.
-    :param trigger_rate_limited: how many of them got a 429.
+    :param trigger_rate_limited: how many of these requests got a 429.
     :param work_folder: folder for the files. Default: the system's folder for temporary files.
     """
 
@@ -151,7 +154,7 @@ class ImportRules:
 
     @property
     def flags(self) -> Flags:
-        """The switches of the request."""
+        """The switches of ``POST /imports/`` for ``on_existing``."""
         return ON_EXISTING[self.on_existing]
 
     @property
@@ -165,14 +168,16 @@ class ImportRules:
         return self.patch_leftovers if self.on_existing == "update" else False
 
     def layout(self, survey: Survey, fields: FieldTable | None = None, *, may_patch: bool = True) -> Layout:
-        """The files of a plan.
+        """Return the assignment of a plan's contacts to files.
 
-        :param fields: of the account.
+        :param survey: the shapes of the plan's contacts.
+        :param fields: the field definitions of the account; ``None`` if they are not known.
         :param may_patch: whether the API key may write contacts, as far as is known.
         """
         at_once: list[str] = []
         if self.on_existing == "fill_empty" and fields is not None:
-            # A new contact gets their default values with its first file, so that no later file would fill them.
+            # A new contact gets the default values of these fields with its first file. So a later file that fills only
+            # empty fields would not set them.
             at_once = [name for name in survey.optional if may_have_default(name, fields)]
         return choose(
             survey,
@@ -197,11 +202,11 @@ def poll_delay_s(poll_interval_s: float, open_imports: int) -> float:
 
 
 def spare_delay_s(waited_s: float, polls_left: int | None) -> float:
-    """Seconds between two polls, so that a limited number of them lasts: the longer it takes, the rarer they get.
+    """Return the least seconds between two polls, so that a limited number of polls lasts. It grows during the wait.
 
-    The first half of the polls keeps its pace; n polls at an interval of i seconds last at least n² · i / 4 seconds.
+    The first half of the polls is not delayed. With an interval of i seconds, n polls last at least n² · i / 4 seconds.
 
-    :param waited_s: since the first poll.
-    :param polls_left: ``None``: as many as it takes.
+    :param waited_s: seconds since the first poll.
+    :param polls_left: number of polls that may still be sent; ``None``: there is no limit.
     """
     return 0.0 if polls_left is None else waited_s / max(1, polls_left)

@@ -29,17 +29,17 @@ NOT_TAKEN = "not taken by an import with on_existing='keep': the contact exists,
 class Settlement:
     """Settles the imports of one run.
 
-    A contact is counted and acknowledged when every file that contains a part of it is settled. It is rejected if one
-    of the files rejected it.
+    A contact is counted and acknowledged when every file with a part of it is settled. It counts as rejected if the
+    import of one of these files rejected it.
 
-    :param context: of the run that uploaded the files.
+    :param context: the context of the run that uploaded the files.
     :param watch: polls imports.
-    :param state: of that run's files and groups.
-    :param contacts: of the files; ``None`` if they are no longer known.
+    :param state: the files and groups of that run.
+    :param contacts: finds the contacts of the files; ``None`` if they are no longer known.
     :param lines: the journal's lines, as written by that run; ``None`` without a journal.
-    :param account: receives the outcomes of the contacts.
-    :param folder: for error reports.
-    :param as_saved: returns the run's state, to be stored after an import is counted.
+    :param account: counts the contacts by outcome.
+    :param folder: the folder for error reports.
+    :param as_saved: returns the state of that run, which is stored after an import is counted.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Settlement:
         return count
 
     def settle_next(self, import_ids: Iterable[str]) -> bool:
-        """Poll the one of these imports that may be polled next, once it may; return whether it has ended."""
+        """Wait until one of these imports may be polled, and poll it; return whether it has ended."""
         sent = self._open[self._watch.next_of(import_ids)]
         self._poll(sent)
         return sent.is_settled
@@ -101,7 +101,7 @@ class Settlement:
     def settle_empty(self, sent: SentFile) -> None:
         """Settle a file that needs no upload, since all its contacts are suppressed.
 
-        Its contacts may have parts in files that are settled already, so that no other file counts them.
+        Other parts of these contacts may be in files that are settled already. So no later file would count them.
         """
         sent.since = None
         sent.is_settled = sent.is_finished = True
@@ -146,7 +146,7 @@ class Settlement:
 
     @contextmanager
     def _named(self, sent: SentFile, one: Import, fate: Fate, refused: int) -> Iterator[NamedContacts | None]:
-        """Yield the rejected contacts of a file, if the error report names as many as were rejected."""
+        """Yield the rejected contacts of a file; ``None`` if the error report does not name all of them."""
         is_there = refused and (fate is Fate.FINISHED or one.error_report_url)
         pause = self._watch.waiting.pause
         if not is_there or not fetch_report(self._context, one, self._report_path, pause) or self._contacts is None:
@@ -203,7 +203,7 @@ class Settlement:
                 refuse_contacts(lines, numbers, self._as_saved(), alone=alone, ranked=RANKS)
 
     def _alone(self, contacts: Iterable[Found]) -> dict[str, list[int]]:
-        """Return the numbers of contacts whose rows already have an outcome, by that outcome."""
+        """Return the row numbers of contacts whose rows already have an outcome, by that outcome."""
         numbers: dict[str, list[int]] = {}
         for found in contacts:
             if (counted_as := self._state.groups[found.group].counted_as) is not None:
@@ -214,7 +214,7 @@ class Settlement:
         return {} if self._contacts is None else self._contacts.find(keys, file)
 
     def _is_first_refusal(self, found: Found) -> bool:
-        """Whether no report has named the contact before, also of another file or to an earlier process."""
+        """Whether no report has named the contact before, in this process or an earlier one."""
         if found.group < 0:
             return False
         self._refused.extend(bytes(max(0, found.number + 1 - len(self._refused))))
@@ -228,7 +228,7 @@ class Settlement:
             self._end(sent, is_whole=is_whole)
             is_written = True
         finally:
-            if not is_written:  # such as after a failure of the journal's database: another process has to settle it
+            if not is_written:  # for example, the journal's database has failed: another process must settle the file
                 sent.is_settled = sent.is_finished = sent.is_failed = False
 
     def _end(self, sent: SentFile, *, is_whole: bool) -> None:
@@ -270,9 +270,9 @@ class Settlement:
             )
 
     def _count_alone(self, number: int, counted_as: Outcome, file: SentFile) -> None:
-        """Count a group of contacts whose rows already have an outcome, and correct it in the history.
+        """Count a group of contacts whose rows already have an outcome; correct the history for undelivered ones.
 
-        If not all of them are undelivered, it is not known which; the history then names as many.
+        If only some are undelivered, it is not known which. The history then names the same number of contacts.
         """
         undelivered = self._account.count_alone(self._state.groups[number], counted_as, file)
         if undelivered and self._lines is not None and (history := self._account.report.history) is not None:

@@ -1,7 +1,7 @@
 """Chooses the files of a plan: one for each shape of its contacts, or one for each column that may be empty.
 
-A shape is a set of filled columns. Columns of typed fields must not have blanks (help centre, article 360014217640), so
-no file mixes shapes, unless each of its columns is filled in every row.
+A shape is a set of filled columns. Columns of typed fields must not have blanks (help centre, article 360014217640). So
+each column of a file is filled in every row of that file.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from airflow_provider_connectif.imports.layout import Columns
 from airflow_provider_connectif.records.changes import JsonValue, Patch
 
 QUEUE_LENGTH = 10
-"""Imports that may be queued, those of the app included (API guide "Custom error codes", E0401)."""
+"""Number of imports that may be queued at once, imports of the app included (API guide "Custom error codes", E0401)."""
 
 FileLayout = Literal["auto", "shape", "column"]
 
 _Part = TypeVar("_Part")  # a shape or a column that contacts share
 
 UPLOAD_AND_POLL = 2
-"""Least number of requests for a file."""
+"""Least number of requests for a file: its upload and one poll."""
 
-_MOST_WITHOUT_PROPERTIES = 20  # requests for which a worker may be kept
-_SAMPLE_EVERY = 50  # rows; the size of one of them is measured
-_MOST_ORDERS = 1000  # orders of columns remembered; rows out of JSON may have an order each
+_MOST_WITHOUT_PROPERTIES = 20  # contacts that a worker may send by PATCH, one request each
+_SAMPLE_EVERY = 50  # the size of one contact in 50 is measured
+_MOST_ORDERS = 1000  # orders of columns in memory; each row out of JSON may have another order
 
 
 def blank_in(properties: Mapping[str, JsonValue]) -> list[str]:
-    """Return the properties that files leave out: those with ``None``, empty text or an empty list."""
+    """Return the properties that files leave out: their value is ``None``, empty text or an empty list."""
     return [name for name, value in properties.items() if value in (None, "", [])]
 
 
@@ -42,7 +42,7 @@ class Shapes:
         self._sorted: dict[Columns, Columns] = {}
 
     def of(self, properties: Mapping[str, JsonValue]) -> Columns:
-        """Return the filled columns: not ``None``, empty text or an empty list."""
+        """Return the filled columns, sorted: their value is not ``None``, empty text or an empty list."""
         values = properties.values()
         if None in values or "" in values or [] in values:
             filled = tuple([name for name, value in properties.items() if value not in (None, "", [])])
@@ -58,13 +58,14 @@ class Shapes:
 
 @dataclass
 class Survey:
-    """The shapes of a plan.
+    """The shapes of a plan's contacts: how many contacts have each shape, and how large their values are.
 
-    :param rows: number of contacts by shape.
+    :param rows: number of contacts by shape, without those of ``alone``.
     :param fills: number of contacts by column, for files that fill only empty fields.
-    :param alone: number of contacts by shape whose rows already have an outcome; they share no file with others.
-    :param filled: number of contacts with a part in files of ``fills``; by PATCH, a response decides about that part.
-    :param filled_only: how many of them are in no other file.
+    :param alone: number of contacts by shape, of contacts whose rows already have an outcome. They share no file with
+        other contacts.
+    :param filled: number of contacts with a part in files of ``fills``. By PATCH, a response decides about that part.
+    :param filled_only: number of contacts that are only in files of ``fills``.
     """
 
     rows: Counter[Columns] = field(default_factory=Counter)
@@ -91,7 +92,7 @@ class Survey:
 
     @property
     def contacts(self) -> int:
-        """Number of contacts."""
+        """Number of all contacts, each counted once."""
         return self.rows.total() + self.alone.total() + self.filled_only
 
     @property
@@ -103,7 +104,7 @@ class Survey:
         return tuple(sorted(name for name, count in names.items() if count < len(self.rows)))
 
     def rows_with(self, column: str) -> int:
-        """Return the number of contacts that fill a column."""
+        """Return the number of contacts of ``rows`` that fill a column."""
         return sum(count for shape, count in self.rows.items() if column in shape)
 
     def without(self, shapes: Iterable[Columns]) -> Survey:
@@ -118,7 +119,7 @@ class Survey:
         return max(1, math.ceil(rows * line / max_file_bytes))
 
     def more_files(self, max_file_bytes: int) -> int:
-        """Return the approximate number of files besides those of the shapes."""
+        """Return the approximate number of files for ``fills`` and ``alone``, which are the same in every layout."""
         fills = sum(self.files((name,), rows, max_file_bytes) for name, rows in self.fills.items())
         return fills + sum(self.files(shape, rows, max_file_bytes) for shape, rows in self.alone.items())
 
@@ -151,7 +152,7 @@ class Layout:
 
     :param columns: columns with a file of their own; ``None``: a file for each shape.
     :param patched: shapes whose contacts go by PATCH.
-    :param files: their approximate number.
+    :param files: approximate number of files.
     :param patches: number of contacts that go by PATCH.
     :param patches_all: whether every contact goes by PATCH.
     """
@@ -168,7 +169,10 @@ class Layout:
         return self.files + self.patches
 
     def lines(self, survey: Survey) -> int:
-        """Return the number of lines in all files of these contacts."""
+        """Return the number of lines in all files, without their headers.
+
+        :param survey: the shapes of the contacts.
+        """
         if self.patches_all:
             return 0
         of_rows = sum(
@@ -177,7 +181,10 @@ class Layout:
         return of_rows + survey.fills.total() + survey.alone.total()
 
     def parts(self, shape: Columns) -> list[Columns]:
-        """Return the columns of each file that contains a part of a contact, those that every contact fills first."""
+        """Return the columns of each file with a part of a contact of this shape.
+
+        The file with the columns that every contact fills is the first.
+        """
         if self.columns is None:
             return [shape]
         common = tuple([name for name in shape if name not in self.columns])
@@ -198,10 +205,10 @@ def choose(
     """Return the layout with the fewest requests; contacts that take fewer requests by PATCH go by PATCH.
 
     :param may_split: whether a contact may be in several files.
-    :param leftovers: whether contacts beyond the queue's files go by PATCH; ``None``: a group of contacts does if that
-        takes fewer requests than its file.
-    :param must_fit: files beyond the queue would hold a worker, so a few contacts without any property go by PATCH if
-        their file is the one that does not fit.
+    :param leftovers: ``True``: contacts whose files do not fit into the queue go by PATCH. ``None``: contacts go by
+        PATCH if that takes fewer requests than their file. ``False``: no contact goes by PATCH.
+    :param must_fit: whether a worker would have to wait if the files do not fit into the queue. If so, a few contacts
+        without any property may go by PATCH to save their file.
     :param at_once: columns that must be in the first file of a contact.
     """
     ways, more = [], survey.more_files(max_file_bytes)
@@ -258,8 +265,10 @@ def _by_column(
 
 
 def _patched(files: Mapping[_Part, int], rows: Mapping[_Part, int], room: int, leftovers: bool | None) -> set[_Part]:
-    """Return the parts that go by PATCH.
+    """Return the shapes or columns whose contacts go by PATCH.
 
+    :param files: number of files for each shape or column.
+    :param rows: number of contacts with each shape or column.
     :param room: number of files for which the queue has room.
     """
     if leftovers is None:

@@ -1,4 +1,4 @@
-"""Removes suppressed people from files, also from files that are already written."""
+"""Removes suppressed people from import files, also from files that are written already."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _QUOTED = re.compile(rb'"((?:[^"]|"")*)"')
 
 
 def suppressed_in(context: ImportContext, mapping: ContactMapping, batch: Sequence[Patch]) -> set[int]:
-    """Return the indexes of contacts that are on the suppression list now."""
+    """Return the indexes of a batch's contacts that are on the suppression list now."""
     if context.journal is None or not batch or context.journal.suppressions.is_empty():
         return set()
     people = [people_of(mapping.key, patch) for patch in batch]
@@ -27,7 +27,7 @@ def suppressed_in(context: ImportContext, mapping: ContactMapping, batch: Sequen
 
 
 def without_suppressed(context: ImportContext, mapping: ContactMapping, batch: Sequence[Patch]) -> list[Patch]:
-    """Return a batch without suppressed contacts, and count them."""
+    """Count the suppressed contacts of a batch, and return the other contacts."""
     places = suppressed_in(context, mapping, batch)
     if places and context.journal is not None:
         rows = [patch for patch in map(batch.__getitem__, places) if patch.counted_as is None and patch.removal is None]
@@ -37,12 +37,12 @@ def without_suppressed(context: ImportContext, mapping: ContactMapping, batch: S
 
 
 class SuppressedContacts:
-    """Removes people from the files of a run who were suppressed after the files were written.
+    """Removes people from a run's files if they were suppressed after the files were written.
 
-    :param context: of the run.
+    :param context: the context of the run.
     :param mapping: decides when two keys are the same.
-    :param state: of the run's imports.
-    :param contacts: of the files; read only if somebody was suppressed.
+    :param state: the state of the run's imports.
+    :param contacts: yields the contacts of the files; used only if somebody was suppressed.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class SuppressedContacts:
     def take_out(self, sent: SentFile, file: ImportFile) -> None:
         """Write a file again without suppressed people, if it has any.
 
-        Called after the journal says that the upload begins: a later erasure waits for it.
+        Before this call, the start of the upload must be stored. Later erasures wait for the upload.
         """
         if (stamp := self._stamp_now()) != self._stamp:
             self._look()
@@ -104,9 +104,9 @@ class SuppressedContacts:
 
 
 def rewrite_without(file: ImportFile, contacts: Collection[str], mapping: ContactMapping, delimiter: str) -> set[str]:
-    """Write a file again without some contacts; return those that were in it.
+    """Write a file again without some contacts; return the keys of those that were in it.
 
-    :param contacts: their keys, in one form for all spellings.
+    :param contacts: the keys of the contacts, in one form for all spellings.
     """
     found: set[str] = set()
     if not contacts or not file.rows:
@@ -131,8 +131,9 @@ def rewrite_without(file: ImportFile, contacts: Collection[str], mapping: Contac
 
 
 def _records(file: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the records of a file that :class:`ImportFile` has written, as they are: a cell may have line ends, and may
-    be longer than the csv module reads.
+    """Yield the records of a file that :class:`ImportFile` has written, unchanged.
+
+    A cell may have line ends, and may be too long for the csv module.
     """
     lines: list[bytes] = []
     is_quoted = False
@@ -151,7 +152,7 @@ def _first_cell(record: bytes, delimiter: str) -> str:
 
 
 def account_for_removed(context: ImportContext, state: ImportState, files: dict[int, ImportFile]) -> None:
-    """Count the contacts of files that are not uploaded yet whose lines an erasure has removed from the plan.
+    """Count contacts as suppressed if an erasure has removed them from the stored plan before their upload.
 
     :param files: the rewritten files, by number.
     """

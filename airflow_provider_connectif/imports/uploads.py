@@ -41,15 +41,18 @@ TakeOut = Callable[[SentFile, ImportFile], None]
 
 
 class _QueueFull(NamedTuple):
-    """Connectif has ten imports in its queue; there is no import of this file."""
+    """The result of an upload that has begun no import, since Connectif's queue is full.
+
+    ``retry_after_s``: seconds that ``Retry-After`` asks for; ``None`` without it.
+    """
 
     retry_after_s: float | None
 
 
 class Uploads:
-    """The uploads of one run.
+    """Uploads the files of one run.
 
-    :param context: of the run.
+    :param context: the context of the run.
     :param watch: polls imports.
     :param save: stores the state of the run.
     """
@@ -72,11 +75,11 @@ class Uploads:
     ) -> bool:
         """Upload the files that are not uploaded yet; return whether all are uploaded.
 
-        :param files: on disk, by number.
+        :param files: the files on disk, by number.
         :param planned_at: when the source was read, in seconds since the epoch.
-        :param may_give_back: whether to stop when the queue is full, instead of waiting with a worker.
+        :param may_give_back: returns whether to stop when the queue is full, instead of waiting with a worker.
         :param take_out: removes suppressed people from a file.
-        :raises ImportFailed: Connectif rejects a file, or the plan is too old.
+        :raises ImportFailed: Connectif rejects a file, all attempts of an upload failed, or the plan is too old.
         """
         rules, log, is_one_new = self._context.rules, self._context.log, False
         if self._context.journal is not None:
@@ -126,8 +129,12 @@ class Uploads:
         return True
 
     def _has_room(self, state: ImportState, settlement: Settlement, *, may_wait: bool) -> bool:
-        """Return whether the queue may have room. If this run's own imports may fill it, one of them is polled to find
-        out: an upload in vain takes a request and the time of a whole file.
+        """Return whether the queue may have room.
+
+        If the imports of this run may fill the queue, one of them is polled first. An upload to a full queue would cost
+        a request and the time to send a whole file.
+
+        :param may_wait: whether to wait until that import may be polled.
         """
         queued = self._watch.queued(state.files)
         if len(queued) >= QUEUE_LENGTH:
@@ -144,13 +151,13 @@ class Uploads:
     def _upload(
         self, file: ImportFile, sent: SentFile, ours: set[str], take_out: TakeOut
     ) -> Import | _QueueFull | None:
-        """Upload a file, with as many attempts as needed.
+        """Upload a file, in several attempts if needed.
 
         An upload without a response may have begun an import, but the list of imports does not show which one. So the
         file is uploaded again after every import that the upload may have begun has finished.
 
         :param ours: the ids of the run's earlier imports: a response with one of them is not about this upload.
-        :return: ``None`` if no contact is left in the file.
+        :return: the import; ``None`` if all contacts of the file are suppressed, and nothing was uploaded.
         :raises QuotaClosed: the run must stop; there is no import.
         """
         client, rules, waiting, failures = self._context.client, self._context.rules, self._watch.waiting, 0
@@ -209,8 +216,9 @@ class Uploads:
 
 
 def what_is_left(files: Sequence[SentFile]) -> Iterator[str]:
-    """Yield, in words, the imports without a result, whose state this process does not know yet, and the number of
-    files to upload.
+    """Describe the imports whose results are missing, and the number of files that are not uploaded.
+
+    Both are left out if there are none. This process does not know the states of the imports yet.
     """
     ids = [sent.import_id for sent in files if not sent.is_settled]
     if uploaded := [str(one) for one in ids if one is not None]:

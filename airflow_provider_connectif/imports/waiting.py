@@ -1,4 +1,4 @@
-"""Waits in the run's own thread, for imports or for room in the queue; ends when the run must end."""
+"""Waits in the run's own thread for imports or for room in the queue, as long as the run may continue."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _LOG_EVERY_S = 60.0  # also because a task whose supervisor was killed stays ali
 
 
 class Waiting:
-    """Waits, and logs once a minute what it waits for.
+    """Waits, and logs the state of the imports once a minute.
 
-    :param context: of the run.
+    :param context: the context of the run.
     :param clock: measures the waits.
-    :param describe: describes what is waited for.
+    :param describe: describes the state of the imports that the run waits for.
     :param describe_next_attempt: describes what the next attempt does after the timeout; empty if that is not known.
     """
 
@@ -43,17 +43,17 @@ class Waiting:
         self._describe_next_attempt = describe_next_attempt
 
     def begin(self, timeout_at: float | None = None) -> None:
-        """Start ``timeout_s``.
+        """Start the time limit ``timeout_s``.
 
-        :param timeout_at: for a process that continues with the time limit of an earlier one.
+        :param timeout_at: the end of the time limit if an earlier process started it, in seconds since the epoch.
         """
         self.timeout_at = self._clock.now() + self._context.rules.timeout_s if timeout_at is None else timeout_at
 
     @contextmanager
     def described(self, describe: Callable[[Callable[[], str]], str]) -> Iterator[None]:
-        """Describe what is waited for in other words, within the block.
+        """Replace the description of the imports, within the block.
 
-        :param describe: returns them; it is given the function whose words were used before.
+        :param describe: returns the description; it gets the function that returned the description before.
         """
         before = self._describe
         self._describe = lambda: describe(before)
@@ -80,12 +80,13 @@ class Waiting:
             return
         if self.deadline < self.timeout_at:
             raise ImportFailed(*stop_verdict(Stop(StopKind.TIMED_OUT), ""))
-        words = f"The timeout of {describe_seconds(self._context.rules.timeout_s)} has passed; {self._describe()}"
-        next_attempt = self._describe_next_attempt()
-        raise ImportFailed(Verdict.TRY_AGAIN, f"{words}; {next_attempt}" if next_attempt else words)
+        limit = describe_seconds(self._context.rules.timeout_s)
+        words = f"The imports did not finish within timeout ({limit}): {self._describe()}"
+        what_to_do = self._describe_next_attempt() or "If imports usually take longer, raise timeout"
+        raise ImportFailed(Verdict.TRY_AGAIN, f"{words}. {what_to_do}")
 
     def pause(self, seconds: float) -> None:
-        """Wait for some seconds; see :meth:`check`."""
+        """Wait for some seconds; raise the errors of :meth:`check` if the run must end."""
         until = self._clock.monotonic() + seconds
         while True:
             self.check()
@@ -101,7 +102,7 @@ class Waiting:
             self._clock.sleep(min(_STEP_S, until - now))
 
     def before_retry(self, failures: int, retry_after_s: float | None, at_least_s: float = 0.0) -> None:
-        """Wait before a request is sent again; see :meth:`check`.
+        """Wait before a request is sent again; raise the errors of :meth:`check` if the run must end.
 
         :param failures: attempts that failed so far, 1 or more.
         :param retry_after_s: seconds that ``Retry-After`` asks for.

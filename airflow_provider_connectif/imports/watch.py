@@ -1,4 +1,4 @@
-"""Polls the imports of a run: interprets their states, and decides when each may be polled again."""
+"""Polls the imports of a run, interprets their states, and decides when each import may be polled again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from airflow_provider_connectif.reporting.formats import plural
 from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
 
 FAILURES = (ConnectifHttpError, NoResponseError, MalformedResponseError)
-"""Errors of a request that was sent but has no usable response; a 429 is waited out instead."""
+"""Errors of a request that was sent but has no usable response. After a 429, the run waits instead."""
 Failure = ConnectifHttpError | NoResponseError | MalformedResponseError
 
 _MOST_IDS = 3  # in a line of the log
@@ -41,13 +41,13 @@ _LONGEST_BETWEEN_LOOKS_S = 20.0
 
 
 class Watch:
-    """Polls imports: each at most once in ``poll_interval``.
+    """Polls imports, each not more often than once in ``poll_interval``.
 
-    ``waiting``: waits between two polls; ends with the run.
+    ``waiting``: waits between two polls, and raises an error if the run must end.
 
-    :param context: of the run.
-    :param clock: of the delays.
-    :param waiting: of the run. Default: a new one.
+    :param context: the context of the run.
+    :param clock: measures the delays.
+    :param waiting: the value of ``waiting``. Default: a new object.
     """
 
     def __init__(self, context: ImportContext, clock: Clock = SYSTEM_CLOCK, waiting: Waiting | None = None) -> None:
@@ -63,9 +63,9 @@ class Watch:
         self._doubtful: dict[str, tuple[object, int]] = {}
         self._first_poll_at = math.inf
         self.polls_left: int | None = None
-        """Polls that may still be sent, those by a trigger included; ``None``: as many as it takes."""
+        """Number of polls that may still be sent, those of a trigger included; ``None``: there is no limit."""
         self.was_away = False
-        """Nobody has polled for an unknown time: an import may have finished long before the poll that shows it."""
+        """Whether there were no polls for some time. An import may have finished long before the poll that shows it."""
 
     def due_in(self, import_id: str, began_at: float = 0.0) -> float:
         """Return the seconds until an import may be polled.
@@ -80,9 +80,9 @@ class Watch:
         return max(polled_at + interval, self._last_poll_at + gap) - now
 
     def queued(self, files: Sequence[SentFile]) -> list[str]:
-        """Return those imports of our files that may still be queued, as far as polls have shown.
+        """Return the ids of the imports of some files that may still be queued, as far as polls have shown.
 
-        :param files: in the order of their uploads, in which their imports are processed as far as is known.
+        :param files: the files in the order of their uploads. As far as is known, Connectif processes imports in order.
         """
         queued: list[str] = []
         for sent in files:
@@ -96,7 +96,7 @@ class Watch:
         return queued
 
     def next_of(self, import_ids: Iterable[str]) -> str:
-        """Wait until an import may be polled, and return its id.
+        """Wait until one of these imports may be polled, and return its id.
 
         :raises ImportFailed: the time of the run has passed, or Connectif asks for a longer delay than a worker may
             wait.
@@ -108,12 +108,12 @@ class Watch:
         return next_one
 
     def poll(self, sent: SentFile) -> tuple[Import, Fate]:
-        """Return the import of one of our files, and the meaning of its state for the run.
+        """Poll the import of a file; return the import, and the meaning of its state for the run.
 
-        An end that does not account for the file's rows counts only when three polls in a row show the same: the
-        numbers of a finished import may be behind its state, and a gateway may respond 404.
+        An end that does not account for all rows of the file counts only if three polls in a row show the same. The
+        numbers of a finished import may be older than its state, and a gateway may respond 404.
 
-        :raises ImportFailed: the key is refused.
+        :raises ImportFailed: Connectif refuses the API key.
         """
         import_id = str(sent.import_id)
         one, fate = self.look(import_id)
@@ -131,9 +131,11 @@ class Watch:
         return import_id in self._doubtful
 
     def look(self, import_id: str) -> tuple[Import, Fate]:
-        """Return one import as Connectif shows it now; without a usable response, as one to wait for.
+        """Request an import; return it, and the meaning of its state for the run.
 
-        :raises ImportFailed: the key is refused.
+        Without a usable response, the meaning is :attr:`Fate.WAIT`.
+
+        :raises ImportFailed: Connectif refuses the API key.
         """
         one = Import(import_id)
         try:
@@ -166,7 +168,7 @@ class Watch:
         """Return the ids of open imports that an upload without a response may have begun.
 
         :param since: start of the upload, in seconds since the epoch; 0: unknown.
-        :param ours: ids to leave out.
+        :param ours: the ids of imports that are from other uploads of the run; these are left out.
         :raises ImportFailed: the list cannot be read.
         """
         client, failures = self._context.client, 0
@@ -190,16 +192,16 @@ class Watch:
     def until_none_is_open(self, since: float, ours: Container[str]) -> None:
         """Wait for every import that an upload without a response may have begun.
 
-        It is not known which of them is ours, and need not be: importing a file twice is harmless, as long as no older
-        file follows. The list is read three times, since an import may appear in it a moment later.
+        It is not known which import is from that upload. That does no harm: a file may be imported twice, as long as no
+        older file is imported after it. The list is read three times, since an import may appear in it a moment later.
 
         :param since: as in :meth:`open_imports`.
-        :param ours: imports whose ids are known.
+        :param ours: as in :meth:`open_imports`.
         """
         left = list[str]()
 
         def describe_wait(describe: Callable[[], str]) -> str:
-            awaited = f"; waiting for {plural(len(left), 'open import')}: {listed(left)}"
+            awaited = f"; {plural(len(left), 'open import')} may be from an earlier upload: {listed(left)}"
             return describe() + (awaited if left else "")
 
         with self.waiting.described(describe_wait):
@@ -217,15 +219,18 @@ class Watch:
                         left.remove(import_id)
 
     def wait_for_lost(self, state: ImportState) -> None:
-        """Wait for whatever the uploads of a run whose responses were lost may have begun."""
+        """Wait for every import that a run's uploads without a response may have begun.
+
+        :param state: the state of that run.
+        """
         if (since := state.lost_since) is not None:
             self.until_none_is_open(since, state.known_ids)
 
     def times_of(self, one: Import, sent: SentFile) -> tuple[float | None, float | None]:
-        """Return the begin and end of a finished import, in seconds since the epoch, by one clock.
+        """Return the start and the end of a finished import, in seconds since the epoch, by one clock.
 
-        If the response has both times, they are Connectif's. Otherwise they are those of the upload and of this poll,
-        unless the import was not polled for a while.
+        If the response has both times, they are Connectif's. Otherwise they are the times of the upload and of the last
+        poll. Both are ``None`` if the import was not polled for some time.
         """
         if one.created_at is not None and one.finished_at is not None and one.finished_at >= one.created_at:
             return one.created_at.timestamp(), one.finished_at.timestamp()
@@ -234,7 +239,7 @@ class Watch:
         return sent.since, max(sent.since, self._clock.now())
 
     def describe(self, files: Sequence[SentFile]) -> str:
-        """Describe the state of the imports of these files in words."""
+        """Describe the state of these files and their imports in words."""
         if not files:
             return "no file is uploaded"
         with_import = [sent for sent in files if sent.import_id is not None]
@@ -254,8 +259,8 @@ class Watch:
 
 
 def action_for(failure: Failure) -> Action:
-    """Return the action for a failed request about an import; ``on_response`` is only about contacts."""
-    # A 2xx without the JSON of an import comes from something between here and Connectif.
+    """Return the action after a failed request about an import. The argument ``on_response`` has no effect here."""
+    # A 2xx without the JSON of an import comes from a server between the worker and Connectif.
     return Action.RETRY if isinstance(failure, MalformedResponseError) else ResponsePolicy().for_error(failure)
 
 
@@ -265,7 +270,7 @@ def http_error(failure: Failure) -> ConnectifHttpError | None:
 
 
 def retry_after_s(failure: Failure) -> float | None:
-    """Return the seconds that ``Retry-After`` asks for."""
+    """Return the seconds that ``Retry-After`` asks for; ``None`` without it."""
     return failure.retry_after if isinstance(failure, ConnectifHttpError) else None
 
 
@@ -276,8 +281,9 @@ def listed(names: Collection[str]) -> str:
 
 
 def _may_be(one: Import, since: float) -> bool:
-    """Whether an upload that began at ``since`` may have begun this open import; imports from ``app`` are never
-    ours.
+    """Whether an upload may have begun an import that is still open. An import of the app is from no upload.
+
+    :param since: start of the upload, in seconds since the epoch.
     """
     is_open = FATES.get(one.status, Fate.WAIT) is Fate.WAIT
     is_older = one.created_at is not None and one.created_at.timestamp() < since - CLOCK_TOLERANCE_S
@@ -285,5 +291,5 @@ def _may_be(one: Import, since: float) -> bool:
 
 
 def _shown(status: str | None) -> str:
-    """Shorten a state, which may be any text of the server."""
+    """Return the state of an import for messages; the server may send any text."""
     return status[:30] if status and status.isascii() and status.isalnum() else "unreadable"

@@ -1,4 +1,4 @@
-"""The folder for an import's files: it is always removed, also after its process was killed."""
+"""The folder for an import's files. If its process is killed, a later process removes it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_MADE = "connectif-made-"  # before it is locked; it is empty then
+_MADE = "connectif-made-"  # the prefix of a folder that is not locked yet; it is empty
 _LOCK = ".lock"
 
 
@@ -21,8 +21,8 @@ def work_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
     A killed process cannot remove its folder. So each folder is locked by the operating system while its process lives,
     and each call first removes the user's folders that no process has locked.
 
-    :param prefix: of its name, and of the names of abandoned folders.
-    :param parent: contains it. Default: the system's folder for temporary files.
+    :param prefix: the beginning of the folder's name, and of the names of the folders to remove.
+    :param parent: contains the folder. Default: the system's folder for temporary files.
     :raises OSError: the parent cannot be written to.
     """
     parent = Path(tempfile.gettempdir()) if parent is None else parent
@@ -30,7 +30,7 @@ def work_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
     made = Path(tempfile.mkdtemp(prefix=_MADE, dir=parent))
     with (made / _LOCK).open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        # It gets its final name only once it is locked, so it never seems abandoned.
+        # The folder gets its final name only after it is locked, so no other process takes it for an abandoned one.
         folder = made.rename(made.with_name(prefix + made.name.removeprefix(_MADE)))
         try:
             yield folder

@@ -32,15 +32,14 @@ from airflow_provider_connectif.reporting.formats import describe_bytes, describ
 
 
 class Split:
-    """Splits the contacts of a plan by the way they go. Values that no file can contain stay with the files, which
-    refuse them.
+    """Splits the contacts of a plan into those that go by PATCH and those that go into files.
 
-    Contacts that left the source never go into files. :meth:`by_patch` yields those whose consent is withdrawn,
-    :meth:`removals` the others.
+    A contact with a value that no file can contain goes into files, and writing them refuses it. Contacts that left the
+    source never go into files: :meth:`by_patch` yields those whose consent is withdrawn, :meth:`removals` the others.
 
-    :param changes: the plan.
-    :param mapping: with the field definitions of the run.
-    :param rules: of the run.
+    :param changes: the changes of the plan.
+    :param mapping: has the field definitions of the run.
+    :param rules: the rules of the import.
     """
 
     def __init__(self, changes: PendingChanges, mapping: ContactMapping, rules: ImportRules) -> None:
@@ -51,9 +50,9 @@ class Split:
         self._lines = Lines(mapping, rules.delimiter)
         self._ways = Ways(rules.on_existing == "update", sets_empty=rules.on_existing != "keep")
         self.decided = self.looked_up = self.kept = 0
-        """Contacts that only a PATCH can decide about, and those of them that are to be looked up; kept consents."""
+        """Number of contacts that must go by PATCH, of those among them that must be looked up, of kept consents."""
         self.lines = 0
-        """Lines that the files have in all."""
+        """Number of lines in all files, without their headers."""
         self._look()
         if self.looked_up > LOOK_UPS_AT_MOST:
             self._ways.looks_up = False
@@ -76,7 +75,7 @@ class Split:
                 yield from filter(self._is_patched, self._ways.of(batch))
 
     def by_file(self) -> Iterator[list[Patch]]:
-        """Yield the other contacts, in batches."""
+        """Yield the contacts that go into files, in batches."""
         for batch in self.changes.batches():
             ways = self._ways.of([patch for patch in batch if patch.removal is None])
             yield [self._ways.in_files(patch) for patch in ways if not (self.patches and self._is_patched(patch))]
@@ -93,7 +92,7 @@ class Split:
         return bool(self.patches) and self._is_patched(*self._ways.of([patch]))
 
     def files(self, folder: Path) -> ImportFiles:
-        """Return the files for the other contacts, not written yet.
+        """Return the object that writes the files; no file is written yet.
 
         :param folder: is created, and must not exist.
         """
@@ -146,7 +145,7 @@ def write_files(
 ) -> list[ImportFile]:
     """Write the files, and store their contacts without values in the journal's database.
 
-    :param batches: of the contacts for files; one that no file can contain is reported as invalid.
+    :param batches: batches of contacts; a contact that no file can contain is reported as invalid.
     :return: the files in the order of their uploads.
     """
     report, journal = context.report, context.journal
@@ -159,7 +158,7 @@ def write_files(
         if journal is not None:
             batch = _settle_unsent(context, journal, mapping, batch)
             known = [patch for patch in batch if not patch.is_new]
-            for are_rows in (True, False):  # the urgent part of a refused row does not belong to the row's state
+            for are_rows in (True, False):  # the urgent part of a refused row must not change the state of its line
                 going = [patch for patch in known if (patch.counted_as is None) is are_rows]
                 doubts = {mapping.same_contact(patch.key): remaining(patch) for patch in going}
                 journal.lines.doubt(doubts, are_rows=are_rows)
@@ -196,10 +195,11 @@ def write_files(
 
 
 def add_withdrawn_part(files: ImportFiles, patch: Patch, rules: ImportRules) -> list[tuple[Patch, int, bool]]:
-    """Write the withdrawn consents of a contact whose row no file can contain, alone; return the contact with its
-    group, if there are any.
+    """Write only the withdrawn consents of a contact, since no file can contain its row.
 
-    A file that only creates contacts would create one that never gets the rest of the row.
+    With ``keep`` nothing is written: the file would create a contact that never gets the rest of its row.
+
+    :return: the contact as written, its group, and whether its files contain everything; empty if nothing is written.
     """
     if rules.on_existing == "keep" or (part := withdrawn_part(patch)) is None:
         return []
@@ -211,7 +211,7 @@ def add_withdrawn_part(files: ImportFiles, patch: Patch, rules: ImportRules) -> 
         part = part._replace(digests=accepted(part))
         if not part.properties:
             return []
-    with contextlib.suppress(InvalidRow):  # its key
+    with contextlib.suppress(InvalidRow):  # no file can contain the contact's key
         return [(part, *files.add(part))]
     return []
 
@@ -219,7 +219,7 @@ def add_withdrawn_part(files: ImportFiles, patch: Patch, rules: ImportRules) -> 
 def _settle_unsent(
     context: ImportContext, journal: Journal, mapping: ContactMapping, batch: Sequence[Patch]
 ) -> list[Patch]:
-    """Acknowledge the contacts for which no file needs a line, and return the others."""
+    """Acknowledge the contacts for which no file needs a line; return the other contacts."""
     unsent = [patch for patch in batch if is_without_effect(patch)]
     for patch in unsent:
         if (digests := accepted(patch)) is not None:
@@ -238,7 +238,7 @@ def _settle_unsent(
 
 
 def sets_nothing(patch: Patch) -> bool:
-    """Whether files need no line for a change, since its contact exists and only blank values are left to set."""
+    """Whether files need no line for a change: its contact exists, and only blank values are left to set."""
     blank = len(blank_in(patch.properties)) + len(blank_in(patch.later))
     is_all = 0 < blank == len(patch.properties) + len(patch.later)
     return is_all and patch.was_delivered and patch.counted_as is None and not patch.kept
@@ -257,8 +257,9 @@ def _delivered_earlier(journal: Journal, contacts: Sequence[str]) -> dict[str, O
 
 
 def _as_files_set_it(patch: Patch) -> Patch:
-    """Return a change with the digests of the properties that Connectif holds after an import without its blank values:
-    theirs are the earlier ones.
+    """Return a change with the digests of its contact after the import, which leaves blank values out.
+
+    The properties with blank values have the digests from before the import.
     """
     digests = patch.digests
     if digests is None or digests.properties is None:
@@ -276,11 +277,11 @@ def rewrite_files(
     mapping: ContactMapping,
     types: Mapping[str, str],
 ) -> dict[int, ImportFile]:
-    """Write those files again that an earlier process did not upload; return them by their number in the plan.
+    """Write files again that an earlier process did not upload; return them by their number in the plan.
 
-    :param contacts: of these files; suppressed ones are removed first.
+    :param contacts: yields the contacts of these files; suppressed contacts are removed first.
     :param folder: is created, and must not exist.
-    :param types: of their columns.
+    :param types: the field types of their columns, by field id.
     """
     if context.journal is not None:
         lines = context.journal.plan.import_lines
@@ -296,7 +297,7 @@ def rewrite_files(
 
 
 def _is_known_invalid(journal: Journal, key: str, patch: Patch, reason: str) -> bool:
-    """Note the row as invalid in the journal; return whether an earlier run has met the same row."""
+    """Record a row as invalid in the journal; return whether an earlier run has met the same row."""
     if patch.digests is None:
         return False
     (line,) = journal.lines.differing({key: ""}, all_differ=True).values()

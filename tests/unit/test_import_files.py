@@ -120,7 +120,7 @@ def test_files_stay_below_their_size_to_the_byte(tmp_path: Path, slack: int) -> 
 
 def test_a_row_too_long_for_any_file_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     with ImportFiles(tmp_path / "x", MAPPING, max_file_bytes=100) as files:
-        with pytest.raises(InvalidRow, match="too many for a file of 100"):
+        with pytest.raises(InvalidRow, match="a file must be smaller than max_file_bytes, 100"):
             files.add(patch(1, "a@example.com", note="x" * 100))
         assert (files.close(), files.rows, files.groups) == ([], 0, [])
         assert list(files.folder.iterdir()) == []

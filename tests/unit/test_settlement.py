@@ -378,11 +378,14 @@ def test_the_time_of_a_run_ends_that_wait_too_and_says_what_for(tmp_path: Path) 
     ):
         night.watch.until_none_is_open(1.0, ())
     assert failure.value.words == (
-        "The timeout of 1 min 40 s has passed; no file is uploaded; waiting for 1 open import: other"
+        "The imports did not finish within timeout (1 min 40 s): no file is uploaded; "
+        "1 open import may be from an earlier upload: other. If imports usually take longer, raise timeout"
     )
     with pytest.raises(ImportFailed) as without_words:
         night.watch.waiting.check()
-    assert without_words.value.words == "The timeout of 1 min 40 s has passed; waiting"
+    assert without_words.value.words == (
+        "The imports did not finish within timeout (1 min 40 s): waiting. If imports usually take longer, raise timeout"
+    )
 
 
 def test_a_list_that_cannot_be_read_is_tried_again_and_then_fails_the_run(tmp_path: Path) -> None:

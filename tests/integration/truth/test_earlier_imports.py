@@ -139,7 +139,7 @@ def test_waiting_without_a_worker_ends_with_the_timeout(strict: StrictServer, le
     until(lambda: time.time() > first.error.trigger.until)  # type: ignore[union-attr]
     run = import_rows("second", rows=never_read(), method="execute_complete", event={"start": start}, **night)
     assert (run.state, left_open.pending()) == ("up_for_retry", 20)
-    assert "for the earlier run dag/first night" in str(run.error)
+    assert "imports of the earlier run dag/first night" in str(run.error)
 
 
 def never_read() -> Iterator[dict[str, Any]]:
@@ -237,7 +237,7 @@ def test_a_later_run_that_waits_in_vain_says_so_and_sends_nothing(
 ) -> None:
     run = import_rows("second night", rows=NEW, timeout=SHORT, **JOURNAL)
     assert run.state == "up_for_retry"
-    assert "for the earlier run dag/first night" in str(run.error)
+    assert "imports of the earlier run dag/first night" in str(run.error)
     assert (run.summary["read"], len(strict.uploads)) == (0, 1)
     assert left_open.pending() == 20
 

@@ -46,7 +46,7 @@ def test_the_timeout_holds_while_429_is_waited_out(strict: StrictServer, airflow
     with within(25):
         run = import_rows(rows=rows(10), timeout=timedelta(seconds=2))
     assert run.state == "up_for_retry"
-    assert "The timeout of 2.0 s has passed" in str(run.error)
+    assert "The imports did not finish within timeout (2.0 s)" in str(run.error)
     assert (run.summary["undelivered"], account(run.summary)) == (10, 10)
 
 
