@@ -1,4 +1,4 @@
-"""The attempts of a task of a run: groups them into series, and adds up their counts.
+"""Records the attempts of a task of a run, groups them into series, and adds up their counts.
 
 A *series* is a task and its retries. Later attempts do not send again what the series has delivered or what was
 rejected in it. A task that is cleared after its end begins a new series.
@@ -26,25 +26,27 @@ _KEPT_S = 90 * 86400.0
 
 
 class Counted(Protocol):
-    """The counts of a run: :class:`airflow_provider_connectif.reporting.report.Report`."""
+    """Interface: returns the counts of a run, as :class:`airflow_provider_connectif.reporting.report.Report` does."""
 
     def as_counts(self) -> Mapping[str, Any]:
-        """JSON-ready and without personal data."""
+        """Return the counts, JSON-ready and without personal data."""
 
     def as_columns(self) -> Mapping[str, Any]:
-        """The counts that have a column each, by
-        :func:`airflow_provider_connectif.journal.record_tables.run_columns`.
+        """Return the counts and facts that have a column of their own in the table of runs, by column.
+
+        The columns are in :func:`airflow_provider_connectif.journal.record_tables.run_columns`.
         """
 
 
 @dataclass(frozen=True)
 class AttemptNumbers:
-    """Airflow's numbers of an attempt; ``None`` if they are not known, such as outside a task.
+    """Airflow's numbers of an attempt. A number is ``None`` if it is not known, for example outside a task.
 
-    :param try_number: counts every attempt of the task in this run, from 1; a deferral does not count.
+    :param try_number: number of this attempt among all attempts of the task in this run, from 1. A process after a
+        deferral belongs to the same attempt.
     :param max_tries: the try number of the last retry, less 1. Clearing the task sets it to the last try number plus
         ``retries`` (``airflow.models.taskinstance.clear_task_instances``, Airflow 2.11 to 3.3).
-    :param retries: of the task.
+    :param retries: the task's argument ``retries``.
     :param comes_back: whether the process continues after a deferral.
     """
 
@@ -62,14 +64,14 @@ class AttemptNumbers:
 
     @property
     def is_retry(self) -> bool:
-        """Whether Airflow itself retries, without a user's Clear."""
+        """Whether Airflow itself has started this attempt as a retry, or after a deferral: nobody cleared the task."""
         first = self.first_try_number
         return self.comes_back or (first is not None and self.try_number is not None and self.try_number > first)
 
     def continues(self, last: Any) -> bool:
-        """Whether this attempt belongs to the series of an earlier one.
+        """Whether this attempt belongs to the series of the last one.
 
-        :param last: the record of the earlier attempt: ``verdict``, ``try_number``, ``max_tries``.
+        :param last: the record of the last attempt: ``verdict``, ``try_number``, ``max_tries``.
         """
         if self.comes_back:
             return True
@@ -77,7 +79,7 @@ class AttemptNumbers:
         is_last_one = None not in (last.try_number, last.max_tries) and last.try_number > last.max_tries
         if last.verdict not in _ENDED_FOR_GOOD and not (is_last_one and is_other):
             return True
-        # Airflow may not have noticed the end, and retries: the task was not cleared then.
+        # If Airflow did not notice the end of that attempt, it retries, although nobody has cleared the task.
         first = self.first_try_number
         return (
             first is not None
@@ -90,14 +92,14 @@ class AttemptNumbers:
 class Series:
     """The series that an attempt belongs to.
 
-    :param generation: of this process, from :class:`airflow_provider_connectif.journal.lease.Lease`.
-    :param earlier: the generations of the earlier processes.
-    :param tries: number of attempts, including this one; a deferral does not count.
+    :param generation: the generation of this process, from :class:`airflow_provider_connectif.journal.lease.Lease`.
+    :param earlier: the generations of the earlier processes of the series.
+    :param tries: number of attempts in the series, including this one.
     :param started_at: start of the first attempt, in seconds since the epoch.
-    :param counts: of the earlier processes; empty for the first.
-    :param keyless_before: rows without a valid key in the previous run; 0 if not known.
-    :param run_id: identifies the earlier attempts if the journal has no record of them.
-    :param attempt: the attempt whose lines the run's history has; ``None`` if it has none.
+    :param counts: the counts of the earlier processes together; empty for the first process.
+    :param keyless_before: number of rows without a valid key in the previous run; 0 if it is not known.
+    :param run_id: the run of the earlier attempts, if the journal has no record of them; otherwise ``None``.
+    :param attempt: the generation that marks the run's lines in the history; ``None`` if it has none.
     """
 
     generation: int = 0
@@ -111,17 +113,17 @@ class Series:
 
     @property
     def has_earlier(self) -> bool:
-        """Whether processes before this one may have delivered or met rows of the series."""
+        """Whether earlier processes of the series may have delivered or refused rows."""
         return bool(self.earlier or self.run_id)
 
     def delivered_earlier(self, line: Any) -> bool:
-        """Whether an earlier process of the series has made the delivery in a line."""
+        """Whether the last delivery of a line's contact is from an earlier process of the series."""
         if line.delivered_generation is None:  # written before version 3
             return self.run_id is not None and line.run_id == self.run_id and line.state == ACKNOWLEDGED
         return line.delivered_generation in self.earlier
 
     def has_met(self, line: Any) -> bool:
-        """Whether the line's last outcome is from any process of the series, except undelivered changes."""
+        """Whether the last outcome of a line is from a process of the series, and is not ``undelivered``."""
         if line.generation is None or line.state == UNDELIVERED:
             return False
         is_unrecorded = self.run_id is not None and line.run_id == self.run_id
@@ -129,19 +131,19 @@ class Series:
 
 
 def run_key(run_id: str, task: str) -> str:
-    """Return what identifies a task of a run in the tables: a digest, since both are too long for a key of MySQL."""
+    """Return a digest that identifies a task of a run in the tables. Both names are too long for a key of MySQL."""
     return hashlib.blake2b(f"{run_id}\n{task}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 class Attempts:
-    """The records of one task of one run.
+    """Writes and reads the record of one task of one run.
 
-    :param tables: the journal's.
-    :param sync_id: the stream of rows.
+    :param tables: the tables of the journal.
+    :param sync_id: the id of the sync.
     :param run_id: the run.
-    :param task: distinguishes the tasks of a run.
-    :param of_airflow: ``dag_id``, ``task_id`` and ``map_index``, for people.
-    :param history: of the run; ``None``, the default: it has none.
+    :param task: the id of the task, with its map index.
+    :param of_airflow: ``dag_id``, ``task_id`` and ``map_index``, for queries by people.
+    :param history: the history of the run; ``None``, the default: the run writes none.
     """
 
     def __init__(
@@ -172,7 +174,8 @@ class Attempts:
     def begin(self, connection: sa.Connection, numbers: AttemptNumbers, generation: int) -> Series:
         """Record that an attempt begins, or continues after a deferral.
 
-        :return: its series.
+        :param generation: the generation of this process.
+        :return: the series of the attempt.
         """
         runs, now = self._runs.c, datetime.now(UTC)
         last = connection.execute(sa.select(self._runs).where(self._is_mine)).first()
@@ -209,9 +212,9 @@ class Attempts:
         return series
 
     def note(self, connection: sa.Connection, **values: Any) -> None:
-        """Record the counts of the attempt so far, or its end; do nothing if a newer one has begun.
+        """Record the counts of the attempt so far, or its end; do nothing if a newer attempt has begun.
 
-        :param values: of ``verdict``, ``keyless``, ``ended_at``.
+        :param values: values of the columns ``verdict``, ``keyless`` and ``ended_at``, at the end of the attempt.
         """
         if self._history is not None:
             values["attempt"] = self._history.attempt
@@ -225,10 +228,10 @@ class Attempts:
         connection.execute(self._update, {**mine, "counts": json.dumps(counts), **values})
 
     def keyless_before(self, connection: sa.Connection) -> int:
-        """Return the rows without a valid key in the last other run that has read its source to the end.
+        """Return the number of rows without a valid key in the last other run that has read its source to the end.
 
-        It is a run of the same task, or otherwise of another task of the sync that is not mapped, such as the first
-        load.
+        If the same task had no such run, that of another task of the sync counts which is not mapped. An example is a
+        DAG for the first load.
         """
         runs = self._runs.c
         is_mine = runs.task == self._task

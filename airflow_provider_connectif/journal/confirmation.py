@@ -1,4 +1,4 @@
-"""Writes into the journal what Connectif has confirmed, and nothing else."""
+"""Writes the outcomes of changes to the journal: a change is acknowledged only after Connectif has confirmed it."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _KILLED = "in doubt: the process ended before the response; it may have arrived"
 
 
 class Confirmation:
-    """Writes the outcomes of changes.
+    """Writes the outcomes of changes to the journal.
 
-    :param lines: of an open journal.
-    :param resource: of the changes.
-    :param holds_refusals_back: whether refusals are written only after a response of another kind.
+    :param lines: the lines of an open journal.
+    :param resource: the resource of the changes.
+    :param holds_refusals_back: whether rejections are written only after a response that is no rejection.
     """
 
     def __init__(self, lines: RunLines, resource: Resource, *, holds_refusals_back: bool) -> None:
@@ -40,14 +40,14 @@ class Confirmation:
         self._same_key = resource.same_key
         self._writes_doubts = not resource.is_idempotent
         self._doubted: dict[str, str] = {}
-        """The digests to hold for changes that are recorded as in doubt, by key."""
+        """By contact key, the digests of rows whose changes are recorded as in doubt; these rows are held."""
         self._refusals = HeldBackRefusals(lines, keeps=holds_refusals_back)
         self._refused_before: set[str] = set()
         self._restorable: set[str] = set()
-        """Keys without a property in doubt before the patch that is in flight."""
+        """Keys of contacts that had no property in doubt before the patch that is in flight."""
 
     def suppressed(self, patches: Sequence[Patch]) -> set[int]:
-        """Return the indexes of changes whose people are on the suppression list now."""
+        """Return the indexes of changes that name somebody who is on the suppression list now."""
         if not patches or self._lines.suppressions.is_empty():
             return set()
         people = [self._people_of(patch) for patch in patches]
@@ -55,27 +55,33 @@ class Confirmation:
         return {place for place, named in enumerate(people) if not found.isdisjoint(named)}
 
     def settle_suppressed(self, place: int) -> bool:
-        """Remove a suppressed change from the plan; return whether it was there."""
+        """Remove a suppressed change from the stored plan; return whether it was in the plan.
+
+        :param place: the place of the change in the plan.
+        """
         return self._lines.settle_suppressed(place)
 
     def watch_requests(self, busy_since: Callable[[], float | None]) -> None:
-        """Let erasures know the start of the oldest running request."""
+        """Let erasures know the start of the oldest running request.
+
+        :param busy_since: returns it by the monotonic clock; ``None`` if no request is running.
+        """
         self._lines.watch_requests(busy_since)
 
     def before_sending(self, patches: Sequence[Patch]) -> None:
-        """Look up the journal's lines of these keys, before :meth:`begin` marks them as not known."""
+        """Look up the journal's lines of some changes, before :meth:`begin` marks their properties as not known."""
         known = {self._same_key(patch.key): patch for patch in patches if patch.digests and not patch.is_new}
         self._refused_before |= self._lines.refused_before({key: refusable(known[key]) for key in known})
         self._restorable |= self._lines.holding({key: known_before(patch) for key, patch in known.items()})
 
     def begin(self, patches: Sequence[Patch]) -> None:
-        """Record that changes are about to be sent, so that the record outlives a kill.
+        """Record that changes are about to be sent. The record is still there if the process is killed.
 
-        Their properties at Connectif are not known until their responses arrive. If sending twice is not harmless, the
-        whole change is in doubt.
+        The properties of these changes are not known until their responses arrive. If sending twice is not harmless,
+        the whole change is in doubt.
         """
         if not self._writes_doubts:
-            for are_rows in (True, False):  # the urgent part of a refused row does not belong to the row's state
+            for are_rows in (True, False):  # the urgent part of a refused row must not change the state of its line
                 going = [patch for patch in patches if patch.digests and (patch.counted_as is None) is are_rows]
                 doubts_of = {self._same_key(patch.key): remaining(patch) for patch in going}
                 self._lines.doubt(doubts_of, are_rows=are_rows)
@@ -85,19 +91,19 @@ class Confirmation:
         self._doubted |= doubts
 
     def withdraw(self, patches: Sequence[Patch]) -> None:
-        """Note that changes were not carried out, and wait to be sent again."""
+        """Record that Connectif did not carry out some changes, which wait to be sent again."""
         self._withdraw([self._same_key(patch.key) for patch in patches])
         self._lines.commit()
 
     def end_doubts(self, unanswered: Sequence[Patch]) -> None:
-        """End the doubts of changes that were not sent; nothing more is sent.
+        """End the doubts of changes that were not sent, when sending has ended.
 
-        :param unanswered: as in :meth:`end`.
+        :param unanswered: as in :meth:`end`; their doubts stay.
         """
         self._withdraw(self._doubted.keys() - {self._same_key(patch.key) for patch in unanswered})
 
     def take_back(self, unsent: Sequence[Patch]) -> None:
-        """Undo :meth:`begin` for changes that were not sent: Connectif still holds the earlier values."""
+        """Undo :meth:`begin` for changes that were not sent. Connectif still has the earlier values."""
         for patch in unsent:
             key = self._same_key(patch.key)
             if patch.digests is not None and key in self._restorable:
@@ -109,9 +115,9 @@ class Confirmation:
         self._lines.withdraw_doubts([key for key in keys if self._doubted.pop(key, None) is not None])
 
     def accept_part(self, patch: Patch) -> None:
-        """Record that a part of a change was accepted, and the rest follows at once.
+        """Record that Connectif accepted a part of a change. The rest is sent at once.
 
-        :param patch: the rest, with the values that Connectif holds now.
+        :param patch: the rest of the change; its digests are those after the accepted part.
         """
         if patch.digests is not None:
             now = patch.digests._replace(before=remaining(patch))
@@ -120,9 +126,11 @@ class Confirmation:
                 self._lines.settle_planned(patch.place)
 
     def settle(self, settled: Settled, reasons: Sequence[str], status: int | None) -> bool:
-        """Write the outcome of a change. A failed change leaves no mark, so it differs again in the next run.
+        """Write the outcome of a change. An undelivered change is not acknowledged, so the next run sends it again.
 
-        :return: whether it is a refusal that an earlier run has met, too.
+        :param reasons: the reasons of the outcome, without personal data.
+        :param status: the HTTP status of the response; ``None`` if no response decided.
+        :return: whether an earlier run has met the same rejection.
         """
         patch = settled.patch
         if settled.outcome not in (Outcome.REJECTED, Outcome.UNDELIVERED, Outcome.SUPPRESSED):
@@ -150,7 +158,7 @@ class Confirmation:
             is_known = key in self._refused_before
             self._refusals.add(key, refusable(patch), status, "; ".join(reasons))
         elif settled.outcome is Outcome.UNDELIVERED:
-            self._lines.leave_in_doubt([key])  # it may have arrived after another process's patch
+            self._lines.leave_in_doubt([key])  # this patch may have arrived after a patch of another process
         self._refused_before.discard(key)
         self._restorable.discard(key)
         if patch.place is not None:
@@ -158,25 +166,27 @@ class Confirmation:
         return is_known
 
     def _note(self, key: str, settled: Settled, patch: Patch, status: int | None, reason: str) -> None:
-        """Write the final state of a change without an acknowledgement."""
+        """Write the final state of a change that was not acknowledged."""
         if settled.is_in_doubt:
-            return  # it is already written
+            return  # the state is written already
         if settled.outcome is Outcome.UNDELIVERED:
             self._lines.note(key, UNDELIVERED, status, reason)
         elif settled.outcome in (Outcome.REJECTED, Outcome.SKIPPED) and patch.counted_as is None:
             self._lines.note(key, REJECTED, status, reason)
 
     def _settle_removal(self, key: str, settled: Settled, digests: Digests) -> None:
-        """Write the outcome for a contact that left the source; after a failure, the next complete read finds it
-        again.
+        """Write the outcome for a contact that left the source.
+
+        After a failure, the next complete read finds the contact again.
         """
         if settled.outcome in _ACCEPTED or settled.outcome is Outcome.SKIPPED:
             is_there = settled.patch.removal == "patch" and bool(settled.patch.whole)
             column = digests.properties
-            if settled.patch.removal == "patch" and not is_there:  # somebody has deleted the contact, with its values
+            if settled.patch.removal == "patch" and not is_there:  # somebody has deleted the contact and its values
                 column = marked_kept(column or b"", settled.patch.standings)
             column = with_kept(column, settled.patch)
-            sent = settled.patch.key if is_there else None  # a row that comes back creates the contact in its own
+            # If the contact is deleted, a row that comes back creates it with the spelling of that row.
+            sent = settled.patch.key if is_there else None
             self._lines.remove(key, digests._replace(properties=column), sent=sent)
         elif settled.outcome is Outcome.UNDELIVERED:
             self._lines.leave_in_doubt([key])
@@ -187,7 +197,7 @@ class Confirmation:
             self._lines.settle_planned(settled.patch.place)
 
     def _write(self, key: str, settled: Settled, patch: Patch, digests: Digests) -> None:
-        """Write the properties that Connectif holds of a contact now."""
+        """Write the digests of the properties that Connectif has of a contact after a change."""
         if settled.outcome is Outcome.UNDELIVERED:
             if patch.kept:
                 self._lines.restore_properties(key, with_kept(remaining(patch), patch))
@@ -204,13 +214,13 @@ class Confirmation:
             else:
                 self._lines.acknowledge(key, digests, delivered_as=settled.outcome.value, sent=patch.key)
         elif settled.is_follow_up:
-            pass  # its accepted part is written, and nothing else is known
+            pass  # the accepted part is written already, and nothing else is known
         elif settled.outcome is Outcome.REJECTED and settled.tries == 1 and key in self._restorable:
-            # After several attempts, one without a response may have arrived.
+            # After several attempts, an earlier one without a response may have arrived.
             self._lines.restore_properties(key, with_kept(unchanged(patch), patch))
 
     def _write_part(self, key: str, settled: Settled, part: Patch, digests: Digests) -> None:
-        """Write that the urgent part of a row was accepted or rejected."""
+        """Record that Connectif accepted or rejected the urgent part of a row."""
         outcome = settled.outcome
         is_accepted = settled.is_alone_accepted if settled.alone is not None else outcome in _ACCEPTED
         if digests.properties is not None and is_accepted:
@@ -229,8 +239,9 @@ class Confirmation:
     def end(self, unanswered: Sequence[Patch], *, drops_refusals: bool) -> None:
         """End sending.
 
-        :param unanswered: patches that were sent, without a response that shows their outcome.
-        :param drops_refusals: whether the run ended early, so that refusals that are not written yet hold no row.
+        :param unanswered: patches that were sent, and whose outcome no response has shown.
+        :param drops_refusals: whether to drop rejections that are not written yet, since the run ended early. Then they
+            hold no rows.
         """
         self._lines.leave_in_doubt(self._same_key(patch.key) for patch in unanswered)
         if drops_refusals:
@@ -239,13 +250,14 @@ class Confirmation:
             self._refusals.release()
 
     def as_state(self) -> list[list[Any]]:
-        """The refusals that are not written yet, JSON-ready, for the process that continues after a deferral."""
+        """Return the rejections that are not written yet, JSON-ready, for the process that continues."""
         return self._refusals.as_state()
 
     def restore(self, state: Sequence[Sequence[Any]], *, is_alive: bool) -> None:
         """Continue where an earlier process stopped.
 
-        :param is_alive: whether it has had a response other than a rejection.
+        :param state: the result of :meth:`as_state` in that process.
+        :param is_alive: whether that process has had a response other than a rejection.
         """
         self._refusals.restore(state)
         if is_alive:
@@ -253,7 +265,7 @@ class Confirmation:
 
     @property
     def commit_lines(self) -> int:
-        """Number of responses that are written at once."""
+        """Number of responses that are written in one transaction."""
         return 1 if self._writes_doubts else self._lines.commit_lines
 
     @property

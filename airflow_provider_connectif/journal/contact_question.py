@@ -37,14 +37,13 @@ _LONGEST_HISTORY = 100
 class ContactQuestion:
     """Reads one contact of a sync from a journal.
 
-    :param database: open to be read.
-    :param version: of its tables.
-    :param sync_id: the sync.
-    :param keys: the forms that the contact's key may have in the tables, unless it is stored as an HMAC.
-    :param people: the keys that the suppression list may have.
-    :param key_secret: of the journal's connection, with which keys may be stored; the sync's lines show whether they
-        are.
-    :param conn_id: the journal's connection, for messages.
+    :param database: the journal's database, open to be read.
+    :param version: the version of its tables.
+    :param sync_id: the id of the sync.
+    :param keys: the forms that the contact's key may have in the tables, if keys are not stored as HMACs.
+    :param people: the person's keys that the suppression list may have.
+    :param key_secret: the secret of the journal's connection. Whether keys are stored with it, the sync's lines show.
+    :param conn_id: the id of the journal's connection, for messages.
     :raises JournalError: the database failed, or the suppression list was written with another secret.
     """
 
@@ -79,7 +78,7 @@ class ContactQuestion:
 
     @property
     def column(self) -> bytes:
-        """Digests of the properties that Connectif has accepted: see the module "properties"."""
+        """The digests of the properties that Connectif has accepted: see the module "properties"."""
         return bytes(self._line.get("properties") or b"")
 
     @property
@@ -88,7 +87,7 @@ class ContactQuestion:
         return self._line.get("contact_key")
 
     def sent_key(self, contact: str) -> str | None:
-        """Return the key as Connectif accepted it last; ``None``: it is not known.
+        """Return the contact's key as Connectif accepted it last; ``None``: it is not known.
 
         :param contact: the key in the journal's form.
         """
@@ -97,7 +96,7 @@ class ContactQuestion:
     def history(self, most: int = _LONGEST_HISTORY) -> tuple[PastOutcome, ...]:
         """Return the contact's outcomes, the last one first.
 
-        :param most: the most outcomes.
+        :param most: the largest number of outcomes to return.
         """
         if self._version < VERSION:
             return ()
@@ -117,10 +116,9 @@ class ContactQuestion:
         )
 
     def explain(self, property_ids: Iterable[str], history: tuple[PastOutcome, ...]) -> Explanation:
-        """Return everything that is known.
+        """Return everything that the journal knows of the contact.
 
-        :param property_ids: ids that may have a digest, besides those of the history; the journal has no names of
-            properties.
+        :param property_ids: ids to look up, besides those in the history. The lines have digests of ids only.
         :param history: from :meth:`history`.
         """
         of_history = [name for outcome in history for name in outcome.properties]
@@ -168,7 +166,7 @@ class ContactQuestion:
         there = {c.name for c in lines.c} if is_whole else columns_of(lines, self._database.engine)
         of_contact = sa.and_(lines.c.sync_id == self.sync_id, lines.c.contact_key.in_(self._written))
         query = sa.select(*(column for column in lines.c if column.name in there)).where(of_contact)
-        # A sync that once stored its keys in another form has two lines; the newer one counts.
+        # If the sync once stored its keys in another form, there are two lines of the contact. The newer line counts.
         newest = query.order_by(lines.c.generation.desc()).limit(1)
         return dict(next((row._mapping for row in self._database.rows(newest)), {}))
 
@@ -176,7 +174,7 @@ class ContactQuestion:
         line = self._line
         if not line:
             return None
-        # Tables of an older version have the status and the reason of the last rejection instead of the outcome's.
+        # In tables of an older version, status and reason are those of the last rejection, not of the last outcome.
         is_old = self._version < VERSION
         status, reason = line.get("status_code"), line.get("reason")
         refused_status = status if is_old else line["refused_status"]
@@ -206,13 +204,12 @@ class ContactQuestion:
         )
 
     def _waiting(self) -> tuple[bool, bool]:
-        """Return whether a deferred task still has a change of the contact to send, and whether it is in an import
-        whose result is not recorded yet.
+        """Return whether a deferred task still has to send a change of the contact; and whether an open import has it.
 
-        A contact that an import has rejected waits for nothing, although its line stays until all its files are
-        settled.
+        An open import is one whose result is not recorded yet. A contact that an import has rejected does not wait,
+        although its pending line stays until all its files are settled.
         """
-        if self._version < 2:  # the tables of plans come with it
+        if self._version < 2:  # there are no tables of plans
             return False, False
         pending, plans = self._tables.pending.c, self._tables.plans.c
         of_sync = pending.plan_id.in_(sa.select(plans.plan_id).where(plans.sync_id == self.sync_id))
@@ -244,11 +241,11 @@ class ContactQuestion:
 
 
 def are_keys_digests(database: JournalDatabase, sync_id: str, version: int = VERSION) -> bool:
-    """Whether the contact keys of a sync are stored as HMACs: neither e-mails nor external ids have that form.
+    """Whether the contact keys of a sync are stored as HMACs.
 
-    An external id has 50 characters at most.
+    An HMAC has 64 hexadecimal digits. No e-mail has that form, and an external id has 50 characters at most.
 
-    :param version: of the tables; before 3 there is no history.
+    :param version: the version of the tables; before version 3 there is no history.
     """
     tables = database.tables
     for table in (tables.lines, tables.outcomes) if version >= VERSION else (tables.lines,):
@@ -264,10 +261,10 @@ def check_key_secret(
 ) -> None:
     """Check that contacts of a sync can be found by their keys.
 
-    :param key_secret: of the journal's connection, ``None`` if it has none.
-    :param conn_id: the journal's connection, for messages.
-    :param version: of the tables.
-    :raises JournalError: the keys are stored as HMACs, and there is no secret.
+    :param key_secret: the secret of the journal's connection; ``None`` if it has none.
+    :param conn_id: the id of the journal's connection, for messages.
+    :param version: the version of the tables.
+    :raises JournalError: the keys are stored as HMACs, and the connection has no secret.
     """
     if key_secret is None and are_keys_digests(database, sync_id, version):
         raise JournalError(

@@ -27,15 +27,16 @@ _FINAL = (sa.exc.ProgrammingError, sa.exc.IdentifierError)  # no such schema, no
 class JournalDatabase:
     """The database of a journal.
 
-    Every error of the database becomes a :class:`JournalError` without the values that drivers quote, since those are
-    contact keys.
+    Every error of the database becomes a :class:`JournalError` without the values that drivers quote: these are contact
+    keys.
 
     :param engine: a SQLAlchemy engine of PostgreSQL, SQLite, MySQL or MariaDB.
-    :param table: the name of the table of lines; the names of the others begin with it.
-    :param schema: its schema, if not the connection's default.
-    :param conn_id: the connection's, for messages.
-    :param broken_setting: returns the setting of the connection that a driver's error refuses, if it is such an error.
-    :param clock: of the waits before another try.
+    :param table: the name of the table of lines; the names of the other tables begin with it.
+    :param schema: the schema of the tables, if not the connection's default.
+    :param conn_id: the id of the connection, for messages.
+    :param broken_setting: returns the setting of the connection that the driver refused with an error; ``None`` if the
+        error is not about a setting.
+    :param clock: measures the waits before a repetition.
     """
 
     def __init__(
@@ -54,33 +55,33 @@ class JournalDatabase:
             sa.event.listen(engine, "connect", _delete_securely)
         self._broken_setting = broken_setting
         self.is_open = False
-        """Whether the journal is open; nothing was sent before."""
+        """Whether the journal is open. Before that, nothing was sent."""
         self._conn_id = conn_id
         self.tables = journal_tables(table, schema)
         self._name = f"{schema}.{table}" if schema else table
         self._reader: sa.Connection | None = None
 
     def note_open(self) -> None:
-        """Note that the tables could be read: later failures are those of the database, not of its settings."""
+        """Note that the tables could be read, so later failures have another cause than the settings."""
         self.is_open = True
 
     @property
     def dialect(self) -> str:
-        """SQLAlchemy's name of the kind of database."""
+        """SQLAlchemy's name for the kind of database, such as ``postgresql``."""
         return self.engine.dialect.name
 
     def create(self, *, read_only: bool = False) -> int | None:
         """Create the tables at first use, and migrate those of an older version.
 
         :param read_only: change nothing.
-        :return: the version of the tables, ``None`` if there are none.
+        :return: the version of the tables; ``None`` if there are none.
         :raises JournalError: the database failed, a table is missing or out of reach, or the tables were made by a
             newer version.
         """
         return self.guarded(lambda: self._create(read_only), final_kinds=_FINAL)
 
     def read(self, action: Callable[[sa.Connection], T]) -> T:
-        """Run a query on a connection that stays open: a transaction for each query would cost more than the query."""
+        """Run a query on a connection that stays open. A transaction for each query would cost more than the query."""
         return self.guarded(lambda: self._read(action))
 
     def rows(self, query: sa.Select[Any]) -> Sequence[Any]:
@@ -88,7 +89,7 @@ class JournalDatabase:
         return self.read(lambda connection: connection.execute(query).fetchall())
 
     def now(self) -> float:
-        """Return the seconds since the epoch by the database's clock, by which claims end."""
+        """Return the seconds since the epoch by the database's clock. The ends of claims are times of this clock."""
         return float(self.read(lambda connection: connection.execute(dialect_named(self.dialect).clock).scalar_one()))
 
     def write(self, action: Callable[[sa.Connection], T]) -> T:
@@ -107,10 +108,11 @@ class JournalDatabase:
     def guarded(self, action: Callable[[], T], final_kinds: tuple[type[Exception], ...] = ()) -> T:
         """Run an action on the database, and describe an error without quoting the statement.
 
-        It is repeated if the database has rolled it back to end a deadlock: MySQL locks gaps, which no order of
-        statements avoids.
+        If the database has rolled the action back to end a deadlock, it is repeated. On MySQL no order of statements
+        avoids deadlocks, since it locks gaps between rows.
 
-        :param final_kinds: errors that another attempt would meet again.
+        :param final_kinds: kinds of errors that another attempt would meet again.
+        :raises JournalError: the action failed.
         """
         setting: str | None = None
         words, is_final = "", False
@@ -149,8 +151,8 @@ class JournalDatabase:
     def overwrite_deleted(self) -> bool:
         """On SQLite, remove all traces of deleted data from the file; return whether that was possible.
 
-        ``secure_delete`` overwrites deleted data, but not copies in pages that were split or merged before. Other
-        databases have their own means, which need rights and time that a task does not have.
+        ``secure_delete`` overwrites deleted data, but not their copies in pages that were split or merged before. On
+        other databases, this does nothing and returns ``True``: that needs rights and time that a task does not have.
         """
         if self.dialect != "sqlite":
             return True
@@ -187,7 +189,7 @@ class JournalDatabase:
             self._reader = None
             if not (was_there and error.connection_invalidated):
                 raise
-        # Only the connection was closed, perhaps long ago.
+        # The database closed the connection, perhaps long ago. The query itself is repeated on a new one.
         return action(self._connected())
 
     def _connected(self) -> sa.Connection:
@@ -209,7 +211,7 @@ class JournalDatabase:
             try:
                 self._migrate(version)
             except (sa.exc.IntegrityError, sa.exc.OperationalError, sa.exc.ProgrammingError):
-                # Another task may create them at the same moment; a lasting error is raised.
+                # Another task may create the tables at the same moment. An error that stays is raised.
                 if attempt == _TRIES_TO_CREATE - 1:
                     raise
                 self._clock.sleep(0.2 * (attempt + 1))
@@ -222,7 +224,7 @@ class JournalDatabase:
     def _check(self, version: int, read_only: bool) -> None:
         """Check every table and column, and the right to change them, before anything is sent."""
         tables, every = self.tables, self.tables.metadata.sorted_tables
-        if read_only:  # the lines of older versions have fewer columns
+        if read_only:  # nothing is migrated, and tables of older versions have fewer columns
             of_lines = [tables.lines] if tables.has_spellings else []
             every = [tables.meta, *of_lines, tables.runs] if version >= VERSION else []
         with self.engine.begin() as connection:
@@ -231,7 +233,7 @@ class JournalDatabase:
     def _migrate(self, version: int | None) -> None:
         meta = self.tables.meta
         if version is None:
-            # First, so that lines without this table mean that somebody has dropped it.
+            # This table first: if the table of lines exists without it, somebody has dropped it.
             meta.create(self.engine, checkfirst=True)
             self.tables.metadata.create_all(self.engine)
             with self.engine.begin() as connection:
@@ -240,7 +242,7 @@ class JournalDatabase:
         for to_version in range(version + 1, VERSION + 1):
             with self.engine.begin() as connection:
                 of_version = meta.c.name == "version"
-                # Locks the row: if several tasks start at once, one migrates and the others wait.
+                # This locks the row: if several tasks start at once, one migrates and the others wait.
                 connection.execute(sa.update(meta).where(of_version).values(value=meta.c.value))
                 is_done = int(connection.execute(sa.select(meta.c.value).where(of_version)).scalar_one()) >= to_version
                 if is_done and not self._is_unfinished_version(connection):
@@ -249,9 +251,9 @@ class JournalDatabase:
                 connection.execute(sa.update(meta).where(meta.c.name == "version").values(value=to_version))
 
     def _version(self, read_only: bool) -> int | None:
-        """Return the version of the tables, ``None`` if there are none yet.
+        """Return the version of the tables; ``None`` if there are none yet.
 
-        :param read_only: tables that have every column but that of spellings are not to be migrated.
+        :param read_only: whether tables without the column ``spelling`` count as complete, since they are not migrated.
         """
         self._check_server()
         meta = self.tables.meta
@@ -270,9 +272,9 @@ class JournalDatabase:
         return None if found is None else int(found)
 
     def _check_server(self) -> None:
-        """Check the kind of the server: some use the protocol of another database.
+        """Check the kind of the server, since some servers use the protocol of another database.
 
-        :raises ValueError: it is not suitable for a journal.
+        :raises ValueError: the server is not suitable for a journal.
         """
         dialect = dialect_named(self.dialect)  # raises an error for an unknown one
         if self.dialect == "sqlite":
@@ -283,7 +285,7 @@ class JournalDatabase:
             raise ValueError(f"no journal on this server: {fault}")
 
     def _is_unfinished_version(self, connection: sa.Connection, *, with_spellings: bool = True) -> bool:
-        """Whether the tables were made before the first release with their version, so that columns are missing."""
+        """Whether columns are missing: a development version made the tables, before the release with their version."""
         there = columns_of(self.tables.lines, connection)
         if "invalid_run" not in there:
             return False
@@ -297,5 +299,5 @@ class JournalDatabase:
 
 
 def _delete_securely(connection: Any, _: object) -> None:
-    """Let SQLite overwrite deleted data, which it otherwise leaves in its file."""
+    """Let SQLite overwrite deleted data. Otherwise these data would stay in its file."""
     connection.execute("pragma secure_delete = on")

@@ -16,11 +16,12 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 LINE_KEY = ("sync_id", "contact_key")
 _KEY_SEPARATOR = "\n"  # all characters of contact keys can be printed
 
-# PostgreSQL's SQLSTATEs: deadlock, serialization failure; syntax error or access rule violation, invalid schema name.
+# SQLSTATEs of PostgreSQL. Deadlocks: deadlock, serialization failure. Tables: syntax error or access rule violation,
+# invalid schema name.
 _POSTGRES_DEADLOCKS = ("40P01", "40001")
 _POSTGRES_OF_TABLES = ("42", "3F")
-# MySQL's numbers: deadlock, and MariaDB's of a row that has changed since the transaction's snapshot; no such table,
-# column or database, no right to it.
+# Error numbers of MySQL. Deadlocks: deadlock; on MariaDB, also a row that has changed since the transaction's snapshot.
+# Tables: no such table, column or database, or no right to it.
 # https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
 _MYSQL_DEADLOCKS = (1213, 1020)
 _MYSQL_OF_TABLES = (1044, 1049, 1054, 1142, 1143, 1146)
@@ -28,14 +29,14 @@ _SQLITE_OF_TABLES = ("no such table", "no such column", "has no column named", "
 _OLDEST_POSTGRES = 10
 _OLDEST_MYSQL = 8
 _OF_MYSQL_S_PROTOCOL = ("TiDB", "Vitess", "SingleStore", "StarRocks", "Doris", "OceanBase")
-# MySQL assigns from left to right: columns that are computed from others come first, and those that they are compared
-# with last.
+# MySQL assigns from left to right, and a later expression sees the new values of earlier columns. So columns that are
+# computed from others come first, and the columns that these computations read come last.
 _MYSQL_ORDER = ("refused_run", "properties", "", "row_digest", "patch_digest", "generation")
 
 Fill = Callable[[Any], Any]
-"""Adds the source to an INSERT, if it has one."""
+"""Adds the SELECT to an INSERT from a SELECT; returns another INSERT unchanged."""
 NewValues = Callable[[Any], Mapping[str, Any]]
-"""Returns the values to set in an existing line, from the columns of the new one."""
+"""Returns the values to set in an existing line, given the columns of the new line."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +46,15 @@ class Dialect:
     :param fault_of: returns why a server is not suitable for a journal, by its version text; empty if it is.
     :param clock: seconds since the epoch by the database's clock.
     :param insert_or_set: one statement that inserts a line, or changes an existing one.
-    :param insert_if_absent: one statement that inserts a line, or leaves the one with its primary key unchanged. A
-        plain INSERT may end in a deadlock, for which MySQL undoes the whole transaction with its savepoints.
-    :param among_keys: whether a column is among the parameter ``keys``.
-    :param pack_keys: returns keys as that parameter: one text if the database can unpack it, since a thousand
+    :param insert_if_absent: one statement that inserts a line, or leaves the existing line with the same primary key
+        unchanged. A plain INSERT may end in a deadlock: MySQL then undoes the whole transaction with its savepoints.
+    :param among_keys: returns the condition that a column has one of the keys in the parameter ``keys``.
+    :param pack_keys: returns keys as the parameter ``keys``. It is one text if the database can unpack it: a thousand
         parameters would cost more than the look-up.
-    :param select_packed: a query for the lines of a table with these columns that ``pack_lines`` has packed; ``None``:
-        the database cannot unpack them.
-    :param pack_lines: returns lines as the parameters of an INSERT: one text if the database can unpack it, since a
-        parameter for each value takes twice the time of this process, and a statement for each line that of the
-        database.
+    :param select_packed: returns a query for the lines that ``pack_lines`` has packed, with these columns of a table;
+        ``None`` if the database cannot unpack lines.
+    :param pack_lines: returns lines as the parameters of an INSERT. They are one text if the database can unpack it. A
+        parameter for each value would double the time of this process, a statement for each line that of the database.
     :param is_deadlock: returns whether the database has rolled back a statement to end a deadlock.
     :param is_about_tables: returns whether a driver's error means that a table or column is missing or not accessible.
     """
@@ -71,31 +71,37 @@ class Dialect:
     is_about_tables: Callable[[BaseException], bool]
 
     def insert_lines(self, table: sa.Table, columns: Sequence[str]) -> Any:
-        """Return a statement that inserts the lines of ``pack_lines`` into a table with an identity."""
+        """Return a statement that inserts lines into a table; the database numbers them.
+
+        :param columns: the columns of the lines, without the number.
+        :return: the statement. Its parameters are the result of ``pack_lines``.
+        """
         packed = self.select_packed(table, columns)
         return sa.insert(table) if packed is None else sa.insert(table).from_select(columns, packed)
 
 
 def exact_text(length: int) -> Any:
-    """Return a type for text of any letters; MySQL's defaults may have only Latin letters, and ignore case.
+    """Return a column type for text of any letters. MySQL's default may know only Latin letters, and ignore case.
 
-    Trailing spaces are not significant on MySQL. No key, run or task has any.
+    MySQL ignores trailing spaces in comparisons. No key, run or task has any.
     """
     exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
     return sa.String(length).with_variant(exact, "mysql").with_variant(exact, "mariadb")
 
 
 def long_text() -> Any:
-    """Return a type for text of any letters and length; MySQL's plain type ends at 64 KiB, and accepts only the
-    database's letters.
+    """Return a column type for text of any letters and length.
+
+    MySQL's plain type ends at 64 KiB, and accepts only letters of the database's character set.
     """
     long = mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin")
     return sa.Text().with_variant(long, "mysql").with_variant(long, "mariadb")
 
 
 def moment() -> Any:
-    """Return a type for a moment to the microsecond; MySQL's plain type ends at seconds, and has no zone: there it is
-    in UTC.
+    """Return a column type for a moment to the microsecond.
+
+    MySQL's plain type ends at seconds. MySQL stores no time zone, so moments are in UTC there.
     """
     exact = mysql.DATETIME(fsp=6)
     return sa.DateTime(timezone=True).with_variant(exact, "mysql").with_variant(exact, "mariadb")
@@ -117,7 +123,8 @@ def _or_the_same(table: sa.Table) -> Any:
 
 
 def _on_duplicate_key(lines: sa.Table, fill: Fill, values: NewValues) -> Any:
-    insert = fill(mysql.insert(lines))  # before its new line is named: SQLAlchemy 2.0 uses another name for the copy
+    # Filled before ``inserted`` is used: ``from_select`` returns a copy, for which SQLAlchemy 2.0 uses another name.
+    insert = fill(mysql.insert(lines))
 
     def place(item: tuple[str, Any]) -> int:
         return _MYSQL_ORDER.index(item[0] if item[0] in _MYSQL_ORDER else "")
@@ -204,7 +211,7 @@ def _no_fault(_: str) -> str:
 
 _MYSQL = Dialect(
     fault_of=_fault_of_mysql,
-    # In UTC: in the session's zone an hour of each autumn comes twice.
+    # In UTC, since in the session's zone one hour of each autumn may occur twice.
     clock=sa.text("select timestampdiff(microsecond, '1970-01-01', utc_timestamp(6)) * 1e-6"),
     insert_or_set=_on_duplicate_key,
     insert_if_absent=_or_the_same,

@@ -30,16 +30,16 @@ _SIZE = 16  # bytes
 
 
 def is_above(values: Sequence[str], value: JsonValue, patch: Patch, property_id: str) -> bool:
-    """Whether the value of a ranked property is above the accepted one, if that is known.
+    """Whether a value of a ranked property is above the accepted value; ``False`` if that is not known.
 
-    :param values: from the lowest rank to the highest.
+    :param values: the values of the property, from the lowest rank to the highest.
     """
     accepted = patch.stands(property_id).rank
     return accepted is not None and value in values[accepted + 1 :]
 
 
 def raises(ranks: Mapping[str, Sequence[str]], patch: Patch) -> bool:
-    """Whether a change has a ranked property above its accepted value, sent or waiting for a response."""
+    """Whether a change sets a ranked property above its accepted value, at once or after a response."""
     if not patch.standings:
         return False
     sent = (patch.properties, patch.later)
@@ -48,10 +48,10 @@ def raises(ranks: Mapping[str, Sequence[str]], patch: Patch) -> bool:
 
 
 class Difference(NamedTuple):
-    """A patch with the properties to send, and the journal's knowledge of it.
+    """The part of a patch to send.
 
-    ``is_held``: Connectif has accepted all of it, so there is nothing to send. ``is_refused``: the same patch, from
-    several rows, was rejected before.
+    ``is_held``: whether Connectif has accepted the whole patch already; then nothing is sent. ``is_refused``: whether
+    the same patch, made from several rows, was rejected before.
     """
 
     patch: Patch
@@ -62,10 +62,10 @@ class Difference(NamedTuple):
 class Differences:
     """Compares patches with the journal's lines of their contacts.
 
-    :param resource: decides whether a change may carry a part of its properties.
-    :param mapping_digest: of the run's mapping.
-    :param way: of delivery, as in :func:`airflow_provider_connectif.journal.digests.mapping_digest`.
-    :param secret: of the contact keys in the journal.
+    :param resource: knows the ranks and write modes of properties, and whether a change may have only a part of them.
+    :param mapping_digest: the digest of the run's mapping.
+    :param way: the way of delivery, as in :func:`airflow_provider_connectif.journal.digests.mapping_digest`.
+    :param secret: the secret with which the journal stores contact keys; ``None``: it stores them unchanged.
     :param sends_all: whether every property is sent, changed or not.
     """
 
@@ -97,12 +97,13 @@ class Differences:
     ) -> Difference:
         """Return the part of a patch to send.
 
-        :param patch: of one row, or of several rows together.
+        :param patch: the patch of one row, or of several rows together.
         :param contact: the contact's key in the journal's form.
         :param known: the journal's knowledge of the contact's properties.
-        :param row_digest: of the row; empty for several rows.
-        :param refused: the digest of the last refusal.
-        :param is_new: as in :class:`Patch`. Default: that of the patch; likewise ``was_delivered``.
+        :param row_digest: the digest of the row; empty for several rows.
+        :param refused: the digest of the row or patch that Connectif rejected last.
+        :param is_new: as in :class:`Patch`. Default: the value of ``patch``.
+        :param was_delivered: as in :class:`Patch`. Default: the value of ``patch``.
         """
         whole = patch.whole
         entries = self._digester.entries(contact, whole)
@@ -129,7 +130,7 @@ class Differences:
         )
         standings = patch.standings
         if self._ranks and (ranked or has_more):
-            # Also those that are no longer in the mapping: a response may show that the person has lowered one.
+            # Also ranked properties that are no longer mapped: a response may show that the person has lowered one.
             before = column or b""
             known_ids = dict.fromkeys([*ranked, *(self._digester.are_known(before, self._ranks) if has_more else ())])
             standings = self._standings(whole, contact, known_ids, differing, before)
@@ -156,11 +157,11 @@ class Differences:
         return Difference(patch, is_held, is_refused)
 
     def beside(self, patch: Patch, contact: str, known: Known, row_digest: str) -> Difference | None:
-        """Return the part of a row's urgent part to send although the row is not sent; ``None``: all of it was rejected
-        before.
+        """Return what to send of the urgent part of a row, although the row itself is not sent.
 
-        :param patch: the urgent part, as its only properties.
-        :param row_digest: of the row. An urgent part that was rejected with this row is not sent again.
+        :param patch: a patch with only the properties of the urgent part.
+        :param row_digest: the digest of the row. A property that was rejected with the same row is not sent again.
+        :return: ``None`` if all properties of the urgent part were rejected before.
         """
         noted = frozenset(() if self.sends_all else entries_of(known.column or b""))
         marks = zip(patch.properties, refused_marks(patch.properties, row_digest), strict=True)
@@ -171,8 +172,9 @@ class Differences:
         return found._replace(is_held=not found.patch.properties)
 
     def unraised(self, patch: Patch) -> Patch:
-        """Return a change without the values of ranked properties that are above the accepted ones, as of several rows:
-        without the digest of its row.
+        """Return a change without those ranked properties whose values are above the accepted ones.
+
+        The result has no row digest, like a change of several rows.
         """
         sent = {**patch.properties, **patch.later}
         raised = [name for name in self._ranked & sent.keys() if is_above(self._ranks[name], sent[name], patch, name)]
@@ -188,10 +190,10 @@ class Differences:
     def contradicts(self, contact: str, column: bytes, properties: Mapping[str, JsonValue]) -> bool:
         """Whether Connectif has accepted another value of one of these properties for a contact.
 
-        Ranked properties and those with a write mode do not count: they may have another value than their row.
+        Ranked properties and those with a write mode do not count: their values at Connectif may differ from the row.
 
-        :param contact: its key in the journal's form.
-        :param column: digests of the accepted properties.
+        :param contact: the contact's key in the journal's form.
+        :param column: the digests of the accepted properties.
         """
         accepted = {name: value for name, value in properties.items() if name not in self._conditional}
         return self._digester.contradicts(contact, column, accepted)
@@ -201,29 +203,29 @@ class Differences:
     ) -> Patch:
         """Return the change for a contact that has left the source.
 
-        :param contact: its key in the journal's form.
-        :param key: its key for the request.
-        :param column: digests of the properties that Connectif has accepted.
-        :param kind: the action.
-        :param properties: the properties to send, unless it is deleted.
+        :param contact: the contact's key in the journal's form.
+        :param key: the contact's key for the request.
+        :param column: the digests of the properties that Connectif has accepted; ``None`` if they are not known.
+        :param kind: ``delete`` or ``patch``.
+        :param properties: the properties that a PATCH sets.
         """
         before = column or b""
-        ranked = list(self._ranks)  # a consent may be kept without a value that is known
+        ranked = list(self._ranks)  # all of them: a consent may be kept although its value is not known
         standings = self._standings(properties, contact, ranked, set(properties), before)
         if kind == "delete":
-            # The person's own decisions stay known: a row that comes back must not raise them. The values do not, since
-            # they were deleted with the contact.
+            # The person's own decisions stay known: if the row comes back, it must not raise these consents. The values
+            # are no longer known, since they were deleted with the contact.
             after = marked_kept(before, ranked)
         else:
             sent = {name: value for name, value in properties.items() if name in self._ranks}
             after = updated(of_ranked(before, ranked), self._digester.entries(contact, sent))
             after = without_marks(after, sent, Mark.BEFORE)
-            # A row that comes back sends these again: somebody may have deleted the contact in the meantime.
+            # If the row comes back, these are sent again: somebody may have deleted the contact in the meantime.
             lowest = [name for name in ranked if name in sent or standings[name].rank == 0]
             after = doubted(after, lowest, ranked)
         digests = Digests("", "", self._mapping_digest, after, before)
-        # A PATCH would create a contact again that somebody has deleted. A deletion would hide that the person has
-        # lowered a consent since.
+        # Look up first. A PATCH would create a contact again that somebody has deleted. A deletion would hide that the
+        # person has lowered a consent since.
         looks_up = kind == "patch" or any(standing.rank and not standing.is_kept for standing in standings.values())
         patch = Patch(0, key, properties, {}, digests, was_delivered=True, looks_up=looks_up, standings=standings)
         return patch._replace(removal=kind)
@@ -236,19 +238,21 @@ class Differences:
         differing: Collection[str],
         column: bytes,
     ) -> dict[str, Standing]:
-        """Return the knowledge of a contact's ranked properties."""
+        """Return the journal's knowledge of a contact's ranked properties, by property id."""
         standings = {}
         for name in ranked:
             standing = self._digester.standing(contact, name, self._ranks[name], column)
-            if (
-                name in whole and name not in differing and standing.rank is None
-            ):  # of a line of an earlier version, which covers them all
+            # In a line of an earlier version, one digest covers all properties.
+            if name in whole and name not in differing and standing.rank is None:
                 standing = standing._replace(rank=self._rank_of(name, whole[name]))
             standings[name] = standing
         return standings
 
     def _left_of_creation(self, contact: str, property_ids: Iterable[str], column: bytes) -> dict[str, Standing]:
-        """Return the knowledge of properties with a write mode that were to follow when the sync created the thing."""
+        """Return the knowledge of properties whose own request was to follow when this sync created the contact.
+
+        These are properties with a write mode. It is not known whether that request was carried out.
+        """
         standings = {name: self._digester.standing(contact, name, (), column) for name in property_ids}
         return {name: standing for name, standing in standings.items() if standing.is_created}
 
@@ -257,13 +261,16 @@ class Differences:
         return values.index(value) if isinstance(value, str) and value in values else None
 
     def _of_before(self, whole: Mapping[str, JsonValue], contact: str) -> str:
-        """Return the digest of all properties in the form of earlier versions."""
+        """Return one digest of all properties, in the form that earlier versions stored."""
         return patch_digest(whole, self._way, contact)
 
     def _is_sent_before(self, whole: Mapping[str, JsonValue], contact: str, digest: str | None) -> bool:
-        """Whether a line of an earlier version, with one digest for all properties, matches these."""
+        """Whether these properties match a line of an earlier version, which has one digest of all properties.
+
+        :param digest: the digest in that line; ``None`` if it has none.
+        """
         if digest is None or digest == self._of_before(whole, contact):
             return digest is not None
-        # Digests of still earlier versions contain no key, and may be another contact's whose key had the same form
-        # then.
+        # Digests of still earlier versions contain no key. Two keys could have the same form then, so the digest may be
+        # that of another contact.
         return not self._resource.is_of_another_before(contact) and digest == patch_digest(whole, self._way)

@@ -22,9 +22,7 @@ Values = Sequence[Any]
 
 
 class Mapped(Protocol):
-    """The members of a resource that digests need: of a
-    :class:`airflow_provider_connectif.records.resource.Resource`.
-    """
+    """Interface: the members that digests need of a :class:`airflow_provider_connectif.records.resource.Resource`."""
 
     @property
     def columns(self) -> Sequence[str] | None:
@@ -32,18 +30,19 @@ class Mapped(Protocol):
 
     @property
     def definition(self) -> tuple[object, ...]:
-        """Everything else that decides what is sent for a row."""
+        """Everything besides the columns that decides what is sent for a row."""
 
     @property
     def rules_version(self) -> bytes:
-        """A version that changes when the same row is sent with other values."""
+        """The version of the rules; it changes when the same row would be sent with other values."""
 
 
 def digest_salt(base_url: str, way: str = "") -> str:
-    """Return a salt for one host and way of delivery: acknowledgements of another host, such as a sandbox, do not
-    count.
+    """Return a salt for digests, which is another one for each host and way of delivery.
 
-    :param base_url: the address that patches are sent to.
+    So acknowledgements of another host, such as a sandbox, do not count.
+
+    :param base_url: the address of the host.
     :param way: as in :func:`mapping_digest`.
     """
     if base_url == DEFAULT_BASE_URL:
@@ -54,7 +53,7 @@ def digest_salt(base_url: str, way: str = "") -> str:
 def mapping_digest(mapping: Mapped, way: str = "") -> str:
     """Return the digest of the mapping and of the definitions that it uses.
 
-    :param way: of delivery, if Connectif need not hold the sent values afterwards.
+    :param way: a mark of the way of delivery; empty for the ways after which Connectif has the values that were sent.
     """
     parts = (*mapping.definition, way) if way else mapping.definition
     return hashlib.blake2b(
@@ -63,13 +62,13 @@ def mapping_digest(mapping: Mapped, way: str = "") -> str:
 
 
 class RowDigester:
-    """Digests the columns of a row that a mapping uses, and its key, before any value is checked.
+    """Computes the digest of a row from its key and the columns that a mapping uses, before any value is checked.
 
-    Two rows with the same digest are sent with the same values. The reverse need not hold: a driver that returns the
-    same value in another type changes the digest, and the patch decides then. For a source whose rows are the
-    database's texts, such as PostgreSQL's, the digests of its batches differ from those of its rows one by one.
+    Two rows with the same digest are sent with the same values. The reverse need not hold: if a driver returns the same
+    value in another type, the digest changes, and the patches are compared. If a source yields the texts of the
+    database, as for PostgreSQL, a batch gives a row another digest than the row alone.
 
-    :param mapping: with the field definitions of the run.
+    :param mapping: has the field definitions of the run.
     :param way: as in :func:`mapping_digest`.
     """
 
@@ -83,7 +82,7 @@ class RowDigester:
     def __call__(self, row: Row) -> str:
         """Return the digest of one row's values.
 
-        :raises Exception: any error that a value's class raises for its text.
+        :raises Exception: any error that the class of a value raises when the value is turned into text.
         """
         if self._columns is None:
             text = f"{tuple(row)}{row_text(tuple(row.values()))}"
@@ -92,9 +91,10 @@ class RowDigester:
         return _digest(self._seed, text.encode("utf-8", "surrogatepass"))
 
     def of_invalid(self, row: Row, digest: str) -> str:
-        """Return the digest by which an invalid row is known in the next run.
+        """Return the digest by which the next run recognises an invalid row.
 
-        :param digest: of its values. It differs in each process if a value is printed with its address, or has no text.
+        :param digest: the digest of the row's values. It differs in each process if the text of a value contains an
+            address, or if a value cannot be turned into text. Then the result is another digest.
         """
         if isinstance(row, RawRow):
             return digest
@@ -105,7 +105,9 @@ class RowDigester:
         return _digest(self._seed_of_invalid, f"{columns}{text_of_invalid(values)}".encode("utf-8", "surrogatepass"))
 
     def of_batch(self, batch: Batch) -> list[str]:
-        """Return the digests of a batch: of its texts, if these always become the same values, otherwise of its values.
+        """Return the digests of a batch's rows.
+
+        They are digests of the database's texts, if the same texts always become the same values; otherwise of values.
 
         :raises Exception: as for one row.
         """
@@ -127,10 +129,10 @@ class RowDigester:
         places = {name: place for name in names if (place := batch.position(name)) is not None}
         pick = _picker(list(places.values()))
         seed = self._seed_of_texts.copy()
-        # The settings that decide the values of the texts. This part ends with its only NUL.
+        # The settings that decide which values the texts become. This part ends with its only NUL.
         seed.update(f"{[(name, types[place]) for name, place in places.items()]}{batch.converted.settings}\0".encode())
         seeded, join, digests = seed.copy, b"\0".join, []
-        for texts in map(pick, batch.texts):  # a call for each row would cost a fifth of the digest
+        for texts in map(pick, batch.texts):  # calling a function for each row would take a fifth more time
             digest = seeded()
             digest.update(join(texts) if all(texts) else joined(texts))
             digests.append(digest.hexdigest())
@@ -152,10 +154,10 @@ def _picker(positions: Sequence[int | None]) -> Callable[[Values], tuple[Any, ..
 
 
 def patch_digest(properties: Mapping[str, Any], way: str = "", key: str = "") -> str:
-    """Return a digest of the sent properties; their order does not matter.
+    """Return a digest of the properties of a patch; their order does not matter.
 
     :param way: as in :func:`mapping_digest`.
-    :param key: of the patch, in one form for all spellings. Empty in lines of earlier versions.
+    :param key: the key of the patch, in one form for all spellings. Empty for lines of the earliest versions.
     """
     text = _in_one_form(properties)
     if key:

@@ -1,6 +1,6 @@
 """The journal's knowledge of one contact in one sync, for the command line and for the page.
 
-Nothing here has a value of the contact; reasons are those of the journal.
+It contains no value of the contact. The reasons are those that the journal has stored.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from airflow_provider_connectif.journal.next_step import NextStep
 from airflow_provider_connectif.reporting.formats import utc_second
 
 SENT_AS = "sent as"
-"""The label of the only fact that is a contact key."""
+"""The label of the contact's key in :meth:`Explanation.facts`. No other fact is a contact key."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class KnownProperty:
     """The journal's knowledge of one property of a contact.
 
     :param id: the property id.
-    :param digest: of the value that Connectif has accepted last, 16 hexadecimal digits; ``None``: it is not known.
-    :param is_kept: whether it is a consent that belongs to the person.
-    :param is_awaited: whether it was sent without a response.
+    :param digest: digest of the value that Connectif accepted last, 16 hexadecimal digits; ``None``: it is not known.
+    :param is_kept: whether the property is a consent that belongs to the person from now on.
+    :param is_awaited: whether the property was sent, and its response is missing.
     """
 
     id: str
@@ -34,20 +34,20 @@ class KnownProperty:
 
     @property
     def words(self) -> str:
-        """The text for a person."""
+        """The state of the property, in words."""
         return "kept for the person" if self.is_kept else "sent, no response" if self.is_awaited else "accepted"
 
 
 @dataclass(frozen=True)
 class LastOutcome:
-    """The contact's line: its last outcome, and when it was last delivered.
+    """The contact's line: its last outcome, and its last delivery.
 
-    Everything except ``state`` is ``None`` if the line does not know it; moments are in UTC. ``refused_at``,
-    ``refused_run`` (the first that met it), ``refused_status``, ``refused_reason``: of the last remembered rejection.
-    ``holds_row``: the row of that rejection is held whenever the source has it. ``is_held``: that rejection is the last
-    outcome, too. ``knows_row``: the journal knows the digest of the accepted row. ``knows_properties``: the same for
-    single properties. ``spelling``: of the key as Connectif accepted it last, if it is another one than the journal's
-    form.
+    Everything except ``state`` is ``None`` if the line does not have it; moments are in UTC. ``refused_at``,
+    ``refused_run``, ``refused_status``, ``refused_reason``: these belong to the last rejection that the journal
+    remembers; ``refused_run`` is the first run that met it. ``holds_row``: whether the row of that rejection is held
+    whenever the source has it. ``is_held``: whether that rejection is also the last outcome. ``knows_row``: whether the
+    line has the digest of the accepted row. ``knows_properties``: whether it has digests of accepted properties.
+    ``spelling``: the key as Connectif accepted it last; ``None`` if that is the journal's form.
     """
 
     state: str
@@ -70,7 +70,7 @@ class LastOutcome:
 
     @property
     def held_row(self) -> str | None:
-        """The rejection that holds a row, in words; ``None`` if there is none."""
+        """The rejection that holds a row, in words; ``None`` if no row is held."""
         if not self.holds_row:
             return None
         at = "" if self.refused_at is None else f" at {utc_second(self.refused_at)}"
@@ -80,7 +80,7 @@ class LastOutcome:
 
 @dataclass(frozen=True)
 class PastOutcome:
-    """One outcome of the contact in the history; ``properties`` are the ids that were sent or planned."""
+    """One outcome of the contact in the history; ``properties``: the property ids that were sent or planned."""
 
     at: datetime
     run_id: str
@@ -94,9 +94,9 @@ class PastOutcome:
 class Suppressed:
     """An entry of the suppression list.
 
-    :param kind: of the key that is on the list: ``email`` or ``external_id``.
+    :param kind: the kind of key that is on the list: ``email`` or ``external_id``.
     :param at: the time of the entry.
-    :param run_id: of the erasure that wrote it.
+    :param run_id: the run of the erasure that wrote the entry.
     """
 
     kind: str
@@ -106,11 +106,11 @@ class Suppressed:
 
 @dataclass(frozen=True)
 class LastRun:
-    """The last run of the sync that has begun.
+    """The run of the sync that began last.
 
-    :param verdict: how it ended; ``None``: it has not ended, or its process was killed.
-    :param holds_until: if it has not ended: the time until which it holds the sync unless it renews its claim; ``None``
-        if it does not.
+    :param verdict: the verdict on the run; ``None``: it has not ended, or its process was killed.
+    :param holds_until: the end of the run's claim to the sync, unless the run renews it. ``None`` if the run has no
+        claim or has ended.
     """
 
     run_id: str
@@ -121,7 +121,7 @@ class LastRun:
 
     @property
     def words(self) -> str:
-        """The text for a person."""
+        """The run and its end, in words."""
         if self.ended_at is not None:
             return f"{self.run_id}, {self.verdict}, {utc_second(self.ended_at)}"
         end = (
@@ -136,13 +136,13 @@ class LastRun:
 class Explanation:
     """The journal's knowledge of one contact in one sync.
 
-    :param sync_id: the sync.
-    :param version: of the journal's tables. Before 3 there is no history and no suppression list.
-    :param last: the contact's line; ``None``: the sync has never met it, or the person was erased.
-    :param properties: the known ones among the given ids.
+    :param sync_id: the id of the sync.
+    :param version: the version of the journal's tables. Before version 3 there is no history and no suppression list.
+    :param last: the contact's line; ``None``: the sync has never met the contact, or the person was erased.
+    :param properties: those among the given property ids that the journal knows.
     :param unnamed_properties: number of further properties in the line, under other ids.
-    :param history: its outcomes, the last one first.
-    :param is_pending: whether a deferred task still has a change of it to send.
+    :param history: the outcomes of the contact, the last one first.
+    :param is_pending: whether a deferred task still has to send a change of the contact.
     :param last_run: the sync's last run; ``None``: none is recorded.
     :param suppressed: the entries of the suppression list that are about the contact.
     :param next_step: the action of the next run for this state.
@@ -173,7 +173,7 @@ class Explanation:
 
     @property
     def run_ids(self) -> frozenset[str]:
-        """The runs of the sync that this names; those of erasures are not among them."""
+        """The runs of the sync that are named here, without the runs of erasures."""
         named = {outcome.run_id for outcome in self.history}
         if self.last is not None:
             named |= {self.last.run_id or "", self.last.refused_run or "", self.last.invalid_run or ""}
@@ -182,11 +182,11 @@ class Explanation:
         return frozenset(named - {""})
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all of it as mappings and lists."""
+        """Return everything as mappings and lists."""
         return asdict(self)
 
     def facts(self) -> Mapping[str, str | int | datetime]:
-        """The contact's state for a person, by label; without unknown facts."""
+        """Return the facts about the contact for people, by label; unknown facts are left out."""
         facts: dict[str, Any] = {"state": self._state()}
         for entry in self.suppressed:
             facts[f"suppressed by its {_KINDS.get(entry.kind, entry.kind)}"] = f"{utc_second(entry.at)}, {entry.run_id}"

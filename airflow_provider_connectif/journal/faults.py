@@ -16,10 +16,10 @@ from airflow_provider_connectif.records.outcomes import JournalError
 def is_about_tables(error: Exception, dialect: str) -> bool:
     """Whether an error means that a table or column is missing, or that the user has no right to it.
 
-    Another attempt would meet it again.
+    Another attempt would meet such an error again.
 
-    :param error: from SQLAlchemy.
-    :param dialect: of its engine.
+    :param error: an error of SQLAlchemy.
+    :param dialect: SQLAlchemy's name for the kind of database.
     """
     if isinstance(error, sa.exc.NoSuchTableError):
         return True
@@ -30,8 +30,8 @@ def is_about_tables(error: Exception, dialect: str) -> bool:
 def check_not_newer(name: str, version: int) -> None:
     """Check that this package knows the version of a journal's tables.
 
-    :param name: of the table of lines, with its schema.
-    :raises JournalError: it was made by a newer version.
+    :param name: the name of the table of lines, with its schema.
+    :raises JournalError: a newer version of the package made the tables.
     """
     if version > VERSION:
         raise JournalError(
@@ -42,9 +42,10 @@ def check_not_newer(name: str, version: int) -> None:
 
 
 def check_tables(connection: sa.Connection, to_read: Iterable[sa.Table], to_write: Iterable[sa.Table]) -> None:
-    """Read no row of some tables, and change none, to check them.
+    """Check tables with statements that read no row and change none.
 
-    :raises SQLAlchemyError: accepted by :func:`is_about_tables` if a table or column is missing or not accessible.
+    :raises SQLAlchemyError: a statement failed. If a table or column is missing or not accessible,
+        :func:`is_about_tables` is true for the error.
     """
     for table in to_read:
         found = _read_no_row(connection, table).keys()
@@ -56,7 +57,7 @@ def check_tables(connection: sa.Connection, to_read: Iterable[sa.Table], to_writ
 
 
 def _read_no_row(connection: sa.Connection, table: sa.Table) -> Any:
-    # As text, since SQLAlchemy would keep the columns with the compiled statement, also after a migration.
+    # As text, since SQLAlchemy would store the columns with the compiled statement, and use them after a migration.
     name = connection.dialect.identifier_preparer.format_table(table)
     return connection.exec_driver_sql(f"select * from {name} where 1 = 0")  # noqa: S608 - the name is quoted
 
@@ -70,7 +71,7 @@ def _changes_of_no_row(table: sa.Table) -> Iterator[Any]:
 
 
 def faults_of(engine: sa.Engine, tables: Iterable[sa.Table]) -> list[str]:
-    """Return the faults of tables, in words; empty if there are none."""
+    """Return the faults of tables, each in words; empty if there are none."""
     return [fault for table in tables if (fault := _fault(engine, table))]
 
 
@@ -91,7 +92,7 @@ def _fault(engine: sa.Engine, table: sa.Table) -> str:
 
 def _fails(engine: sa.Engine, action: Callable[[sa.Connection], Any]) -> bool:
     with engine.connect() as connection:
-        # Explicit, since SQLAlchemy 1.4 would commit each statement by itself.
+        # An explicit transaction, since SQLAlchemy 1.4 would commit each statement by itself.
         transaction = connection.begin()
         try:
             action(connection)

@@ -21,13 +21,17 @@ from airflow_provider_connectif.records.outcomes import JournalError
 from airflow_provider_connectif.records.people import PersonKey
 
 ERASES = "erases"
-"""Marks the state of an erasure's plan: its pending rows are deletions."""
+"""Name of an entry in the state of an erasure's plan. It marks that the plan's pending rows are deletions."""
 _LINES_AT_ONCE = 500
 _PROPERTIES = {"_email": "email", "_externalId": "external_id"}
 
 
 class _Line(NamedTuple):
-    """The part of a pending row that names its people, and its outcome."""
+    """A pending row about some people.
+
+    ``number``: its number in the plan. ``file``: the stored number of its group in an import; ``None`` without an
+    import. ``is_beside``: whether its row already has an outcome.
+    """
 
     number: int
     file: int | None
@@ -38,15 +42,17 @@ class Forgetting:
     """Removes people from every sync of a journal.
 
     Keys are found in every form that the journal may have: plain, and as HMAC if the connection has a secret. The
-    values of pending rows are searched, too: another sync may have the same person under another key, and the person's
+    values of pending rows are searched, too. Another sync may have the same person under another key, with the person's
     e-mail among the properties.
 
-    :param database: the journal's.
+    The pending rows of erasures are lists of deletions, and stay until these are done. That holds for this erasure, for
+    the other instances of its mapped task, and for other erasures, which may be for another account.
+
+    :param database: the journal's database.
     :param suppressions: returns the HMACs for receipts.
-    :param settings: of the erasure's journal: its identity, and the secret with which keys and pending rows may be
-        stored. The pending rows of an erasure are its list of deletions, and stay until they are done: its own, those
-        of the other instances of a mapped task, and those of other erasures, which may be for another account.
-    :param same_key: one form for all spellings of a key, by its kind.
+    :param settings: the settings of the erasure's journal. They have the identity of this task, and the secret with
+        which keys and pending rows may be stored.
+    :param same_key: by kind of key, a function that returns one form for all spellings of a key.
     """
 
     def __init__(
@@ -69,16 +75,16 @@ class Forgetting:
             self._payloads.insert(0, Payloads(key_secret, keeps_rows=False))
 
     def written_keys(self, people: Collection[PersonKey]) -> set[str]:
-        """Return their keys in every form that the journal's tables may have."""
+        """Return the keys of people in every form that the journal's tables may have."""
         return {written(person.key) for person in people for written in self._digesters}
 
     def sent_keys(self, people: Collection[PersonKey]) -> dict[str, list[str]]:
         """Return the spellings in which any sync has sent the keys of people, as far as the journal knows them.
 
-        :return: spellings by key in the journal's form.
+        :return: the spellings of each key, by the key in the journal's form.
         """
         lines, found = self._tables.lines.c, dict[str, set[str]]()
-        # An external id may look like a person's e-mail.
+        # Only e-mails have spellings. An external id may look like one.
         is_there = self._tables.has_spellings
         keys = {person.key for person in people if person.has_spellings} if is_there else set()
         key_of = {written(key): key for key in keys for written in self._digesters}
@@ -100,8 +106,9 @@ class Forgetting:
     ) -> None:
         """Delete the journal's data of people, within a transaction.
 
-        :param waits_for_uploads: keep rows of files that are or may be at Connectif: an erasure must wait for these.
-        :param keeps_spellings: keep the lines that :meth:`sent_keys` needs: another attempt may have to send them.
+        :param waits_for_uploads: keep pending rows in files that are or may be at Connectif. An erasure must wait for
+            these files.
+        :param keeps_spellings: keep the lines that :meth:`sent_keys` needs, since another attempt may need them.
         """
         if not people:
             return
@@ -122,9 +129,9 @@ class Forgetting:
         return self._database.write(lambda connection: list(self._open_uploads(connection, people)))
 
     def runs_at_work_since(self, moment: float) -> int:
-        """Return how many other tasks may have running requests that began before a moment.
+        """Return the number of other tasks that may have a running request from before a moment.
 
-        :param moment: by the database's clock, see :meth:`now`.
+        :param moment: the moment by the database's clock, see :meth:`now`.
         """
         claims = self._tables.claims.c
         query = sa.select(claims.sync_id, claims.run_id, claims.task).where(
@@ -177,8 +184,9 @@ class Forgetting:
         return self._database.write(look) if people else {}
 
     def _wait_for_writers(self, connection: sa.Connection) -> None:
-        """Lock every claim: a process holds its own claim while it writes lines, so they are written before this
-        deletes them.
+        """Lock every claim, and so wait for the processes that are writing lines.
+
+        A process locks its own claim while it writes. So its lines are there when this transaction deletes lines.
         """
         claims = self._tables.claims
         query = sa.select(claims.c.holder, claims.c.sync_id, claims.c.run_id, claims.c.task).order_by(claims.c.holder)
@@ -188,11 +196,11 @@ class Forgetting:
                 connection.execute(of_holder.values(lease_until=claims.c.lease_until))
 
     def _is_mine(self, line: Any) -> bool:
-        """Whether a claim or a plan belongs to this task, or to another instance of it."""
+        """Whether a claim or a plan belongs to this task, or to another instance of this mapped task."""
         return _erasure(line.sync_id, line.run_id, line.task) == self._me
 
     def _delete_keys(self, connection: sa.Connection, table: sa.Table, written: Collection[str], which: Any) -> None:
-        keys = sorted(written)  # in the same order everywhere, so that two tasks never block each other
+        keys = sorted(written)  # the same order everywhere, so that two tasks never block each other
         for first in range(0, len(keys), _LINES_AT_ONCE):
             of_these = table.c.contact_key.in_(keys[first : first + _LINES_AT_ONCE])
             connection.execute(sa.delete(table).where(of_these, which))
@@ -251,7 +259,7 @@ class Forgetting:
             try:
                 patch = payloads.unpacked(line)
             except (JournalError, json.JSONDecodeError):
-                continue  # stored with another secret, or without one
+                continue  # the row is stored with another secret, or without one
             found = {
                 PersonKey(kind, self._same_key[kind](value))
                 for name, kind in _PROPERTIES.items()
@@ -284,5 +292,8 @@ class Forgetting:
 
 
 def _erasure(sync_id: str, run_id: str, task: str) -> tuple[str, str, str]:
-    """Return the identity that the instances of a mapped task share; ``task`` ends with the map index, in brackets."""
+    """Return the identity that all instances of a mapped task share.
+
+    :param task: the id of the task, followed by the map index in brackets.
+    """
     return sync_id, run_id, task.rpartition("[")[0]

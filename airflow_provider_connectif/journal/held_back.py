@@ -1,4 +1,4 @@
-"""Refusals that are not yet known to be the rows' own fault."""
+"""Holds rejections back while it is not known whether the rows themselves are at fault."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class _Refusal(NamedTuple):
 
 
 class HeldBackRefusals:
-    """Keeps refusals out of the journal until a response of another kind shows that Connectif accepts rows.
+    """Keeps rejections out of the journal until a response of another kind arrives.
 
-    A run that stops because its first responses were all rejections must not leave held rows.
+    A run stops if its first responses are all rejections. Then it must not leave held rows: another fault is likely.
 
-    :param lines: receive the refusals.
-    :param keeps: ``False``: the run does not stop for that, so every refusal is written at once.
+    :param lines: the journal's lines, which receive the rejections.
+    :param keeps: ``False``: the run does not stop after such responses, so every rejection is written at once.
     """
 
     def __init__(self, lines: RunLines, *, keeps: bool) -> None:
@@ -34,7 +34,7 @@ class HeldBackRefusals:
         self._kept: list[_Refusal] = []
 
     def add(self, key: str, row_digest: str, status: int | None, reason: str) -> None:
-        """Write a refusal, now or later."""
+        """Write a rejection at once, or keep it until :meth:`release`."""
         refusal = _Refusal(key, row_digest, status, reason)
         if self._keeps:
             self._kept.append(refusal)
@@ -42,22 +42,22 @@ class HeldBackRefusals:
             self._write(refusal)
 
     def release(self) -> None:
-        """Write the kept refusals, and from now on every refusal at once."""
+        """Write the kept rejections; from now on, write every rejection at once."""
         self._keeps = False
         for refusal in self._kept:
             self._write(refusal)
         self._kept.clear()
 
     def drop(self) -> None:
-        """Drop the kept refusals."""
+        """Drop the kept rejections."""
         self._kept.clear()
 
     def as_state(self) -> list[list[Any]]:
-        """The state for the process that continues after a deferral, JSON-ready; keys have the form of the tables."""
+        """Return the kept rejections for the process that continues, JSON-ready; keys have the form of the tables."""
         return [list(self._as_written(refusal)) for refusal in self._kept]
 
     def restore(self, state: Sequence[Sequence[Any]]) -> None:
-        """Continue where an earlier process stopped."""
+        """Continue with the rejections that an earlier process kept: the result of :meth:`as_state`."""
         self._kept = [_Refusal(*refusal) for refusal in state]
 
     def _as_written(self, refusal: _Refusal) -> _Refusal:

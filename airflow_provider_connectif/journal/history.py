@@ -1,8 +1,8 @@
-"""The outcomes of a run's rows, one line for each that was not unchanged, written with the journal's lines.
+"""The history: one line for the outcome of each row of a run, except unchanged rows. It is written with the lines.
 
-A line has the contact's key, the outcome, and the ids of properties, but never a value. The lines of a run are those of
-its last attempt that has read the source to its end, so that they add up to the run's summary: an attempt's line of a
-contact replaces those of earlier attempts.
+A line of the history has the contact's key, the outcome, and the ids of properties, but never a value. An attempt's
+line of a contact replaces those of earlier attempts. So, at the end, a run has the lines of its last attempt that has
+read the source to its end, and these add up to the run's summary.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from airflow_provider_connectif.journal.tables import JournalTables
 _KEYS_AT_ONCE = 500
 _DELIVERED = ("created", "updated", "imported", "removed")
 LEFT_BEHIND = 0
-"""The attempt number of lines for rows without an outcome: any later line replaces them."""
+"""The number in the column ``attempt`` of lines for rows without an outcome. Lines of any attempt replace them."""
 
 
 class History:
-    """The lines of one task of one run.
+    """Writes the history of one task of one run.
 
-    :param tables: the journal's.
-    :param sync_id: the stream of rows.
+    :param tables: the tables of the journal.
+    :param sync_id: the id of the sync.
     :param run_id: the run.
     :param run_key: identifies the task of the run in the tables.
     :param written_key: returns a contact key in the form of the tables.
-    :param most_lines: for each outcome; further rows are only counted in the run's own line.
+    :param most_lines: largest number of lines for each outcome. Further rows are only counted in the table of runs.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class History:
         self._has_replaced_nameless = False
         self._since: float | None = None
         self.attempt = 0
-        """The generation of the process that began to read; it distinguishes the lines of attempts."""
+        """The generation of the process that began to read the source. It distinguishes the lines of attempts."""
 
     @property
     def of_run(self) -> Any:
@@ -79,7 +79,7 @@ class History:
 
     @property
     def waits_since(self) -> float | None:
-        """Since when a line waits to be written, by ``time.monotonic``; ``None`` if none does."""
+        """The time since which a line waits to be written, by ``time.monotonic``; ``None`` if no line waits."""
         return self._since
 
     @property
@@ -88,7 +88,10 @@ class History:
         return len(self._new) + len(self._kept) + len(self._corrected)
 
     def continue_attempt(self, connection: sa.Connection, attempt: int) -> None:
-        """Add to the lines of an attempt that another process has begun."""
+        """Continue an attempt that another process has begun: add lines to those of that process.
+
+        :param attempt: the generation of the process that began to read the source.
+        """
         self.attempt, self._may_replace = attempt, True
         outcomes = self._outcomes.c
         mine = sa.and_(self.of_run, outcomes.attempt == attempt)
@@ -96,8 +99,9 @@ class History:
         self._counts = Counter({outcome: int(count) for outcome, count in connection.execute(query)})
 
     def begin_attempt(self, attempt: int, *, is_first: bool) -> None:
-        """Begin to read from the first row: the lines of this process replace earlier ones.
+        """Begin to read the source from its first row: new lines replace those of earlier attempts.
 
+        :param attempt: the generation of this process.
         :param is_first: whether the run has no lines yet.
         """
         self.attempt, self._may_replace = attempt, not is_first
@@ -116,10 +120,10 @@ class History:
     ) -> bool:
         """Add the outcome of a row.
 
-        :param key: of its contact, in the journal's form; ``None`` if it is not valid or not known.
+        :param key: the key of the row's contact in the journal's form; ``None`` if it is not valid or not known.
         :param properties: ids of the properties that were sent or planned.
-        :param status: of the response that decided.
-        :param reason: without personal data.
+        :param status: the HTTP status of the response; ``None`` if no response decided.
+        :param reason: the reason, without personal data; empty if there is none.
         :param is_written: whether the key has the form of the tables.
         :param is_left_behind: whether the run ended before the row had an outcome.
         :return: ``False`` if the limit of lines for this outcome is reached.
@@ -146,17 +150,24 @@ class History:
         return True
 
     def add_many(self, outcome: str, rows: int, reason: str = "") -> None:
-        """Add one outcome for several rows that cannot be identified one by one: their lines have no key."""
+        """Add the same outcome for several rows. The lines have no key, since it is not known which rows these are."""
         for _ in range(rows):
             if not self.add(outcome, None, reason=reason):
                 return
 
     def fill_up(self, outcome: str, rows: int) -> None:
-        """Add lines without a key until there are so many of an outcome."""
+        """Add lines without a key until the run has so many lines with an outcome.
+
+        :param rows: the number of lines that the outcome shall have.
+        """
         self.add_many(outcome, rows - self._counts[outcome])
 
     def keep(self, outcome: str, key: str) -> None:
-        """Keep the line of a row that an earlier attempt of the run delivered."""
+        """Keep the line of a row that an earlier attempt of the run delivered; count it for this attempt.
+
+        :param outcome: the outcome in that line.
+        :param key: the key of the contact in the journal's form.
+        """
         if self._counts[outcome] < self._most_lines:
             self._counts[outcome] += 1
             self._note_wait()
@@ -175,7 +186,8 @@ class History:
         """Replace the outcome of a row that was added before.
 
         :param earlier: the outcome that was added.
-        :param is_written: as in :meth:`add`.
+        :param outcome: the outcome that replaces it.
+        :param key: as in :meth:`add`, like ``status``, ``reason`` and ``is_written``.
         """
         self._note_wait()
         self._corrected.append(
@@ -190,7 +202,7 @@ class History:
         )
 
     def write(self, connection: sa.Connection) -> None:
-        """Write the waiting lines in the transaction of the journal's lines, which may be repeated."""
+        """Write the waiting lines, in the transaction of the journal's lines. The transaction may be repeated."""
         if self._kept:
             is_delivered = self._outcomes.c.outcome.in_(_DELIVERED)
             for some in _parts(self._kept):
@@ -199,7 +211,7 @@ class History:
         if self._may_replace:
             named = [line for line in self._new if line["contact_key"] is not None]
             keys = {line["contact_key"] for line in named if line["properties"] is not None}
-            # Of rows that were not sent: another row of the contact may come that an earlier attempt has delivered.
+            # Contacts of rows that were not sent. An earlier attempt may have delivered another row of such a contact.
             not_sent = {line["contact_key"] for line in named} - keys
             self._replace(connection, keys, not_sent, has_nameless=len(named) < len(self._new))
         if self._new:
@@ -222,7 +234,7 @@ class History:
     ) -> None:
         """Write one outcome for many contacts whose keys are in another table, by one statement.
 
-        :param source: selects the keys, in the form of the tables, as the only column.
+        :param source: a query for the keys, in the form of the tables, as its only column.
         :param rows: number of the keys.
         :param is_left_behind: as in :meth:`add`.
         """
@@ -255,7 +267,10 @@ class History:
         return set(self._keys.values())
 
     def forget(self, keys: Collection[str]) -> None:
-        """Remove the keys of these contacts from the waiting lines: they were erased."""
+        """Remove the keys of erased contacts from the waiting lines.
+
+        :param keys: the keys in the journal's form.
+        """
         for line in self._new:
             if self._keys.get(line["contact_key"] or "") in keys:
                 line["contact_key"] = None
@@ -272,9 +287,11 @@ class History:
     def _replace(
         self, connection: sa.Connection, keys: Collection[str], not_sent: Collection[str], *, has_nameless: bool
     ) -> None:
-        """Delete the lines of earlier attempts for these contacts.
+        """Delete the lines of earlier attempts for some contacts, and once those without a key.
 
-        :param not_sent: contacts with new lines only for rows that were not sent; their delivered lines stay.
+        :param keys: contacts whose earlier lines are all deleted.
+        :param not_sent: contacts with new lines only for rows that were not sent; lines about deliveries stay.
+        :param has_nameless: whether there are new lines without a key.
         """
         outcomes = self._outcomes.c
         for contacts, which in ((keys, sa.true()), (not_sent, outcomes.outcome.not_in(_DELIVERED))):
@@ -286,7 +303,7 @@ class History:
             connection.execute(sa.delete(self._outcomes).where(nameless))
 
     def _correct(self, connection: sa.Connection, correction: dict[str, Any]) -> None:
-        """Correct one line, since two rows of a contact may have had the same outcome."""
+        """Correct the last line of a contact with an outcome. Another row of the contact may have the same outcome."""
         outcomes = self._outcomes.c
         of_contact = sa.and_(
             self.of_run,
@@ -304,7 +321,7 @@ class History:
 
 @lru_cache(maxsize=1024)
 def _as_json(properties: tuple[str, ...]) -> str:
-    """Encode property ids; cached, since most changes of a run carry the same few."""
+    """Encode property ids. The result is cached, since most changes of a run set the same few properties."""
     return json.dumps(sorted(properties), ensure_ascii=False)
 
 

@@ -1,4 +1,4 @@
-"""Deletes lines of the history that are no longer wanted: in pieces, so that no transaction is long."""
+"""Deletes old lines of the history, in pieces, so that no transaction takes long."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from airflow_provider_connectif.journal.database import JournalDatabase
 
 LINES_AT_ONCE = 5000
 PIECES_AT_MOST = 100
-"""The most transactions at the start of a run; the next run continues with the rest."""
+"""Largest number of transactions at the start of a run; the next run deletes the rest."""
 
 
 def delete_older(database: JournalDatabase, sync_id: str, retention_s: float, now: float) -> int:
-    """Delete the lines of a sync that are older than its retention, at most half a million; return their number.
+    """Delete lines of a sync's history that are older than its retention, half a million at most; return their number.
 
-    :param retention_s: in seconds.
-    :param now: in seconds since the epoch.
+    :param retention_s: the retention in seconds.
+    :param now: the time in seconds since the epoch.
     """
     outcomes = database.tables.outcomes.c
     before = datetime.fromtimestamp(now - retention_s, UTC)
@@ -28,8 +28,8 @@ def delete_older(database: JournalDatabase, sync_id: str, retention_s: float, no
 def delete_in_pieces(database: JournalDatabase, which: Any, most_pieces: int | None = None) -> int:
     """Delete lines of the history, 5,000 in a transaction; return their number.
 
-    :param which: the condition for them.
-    :param most_pieces: the most transactions. Default: until none is left.
+    :param which: the condition for the lines.
+    :param most_pieces: largest number of transactions. Default: as many as needed.
     """
     table, deleted, pieces = database.tables.outcomes, 0, 0
     query = sa.select(table.c.id).where(which).limit(LINES_AT_ONCE)

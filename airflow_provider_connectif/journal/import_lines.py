@@ -1,6 +1,7 @@
-"""Stores the contacts of a run's files in the journal's database while their imports are running: a line for each.
+"""Stores the contacts of a run's import files in the journal's database until their imports are settled.
 
-A line has the number of its group: contacts in the same files. Rejected contacts have ``-1`` less that number.
+The table of pending rows has a line for each contact. Its column ``file`` has the number of the contact's group, which
+is the contacts in the same files. For a contact that Connectif has rejected, it has -1 minus that number.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ _PAYLOADS_AT_ONCE = 500
 
 
 class ImportLine(NamedTuple):
-    """A contact of a file.
+    """A contact in an import file.
 
-    ``number``: of its row in the source. ``group``: below zero if Connectif has rejected it. ``digest``: for the
-    journal if it is rejected.
+    ``number``: the number of its row in the source. ``group``: the number of its group; for a contact that Connectif
+    has rejected, -1 minus that number. ``written_key``: its key in the form of the tables. ``digest``: the digest of
+    its row, by which the row is held if the contact is rejected; ``None`` if there is none.
     """
 
     number: int
@@ -36,11 +38,11 @@ class ImportLine(NamedTuple):
 
 
 class ImportLines:
-    """The lines of one plan.
+    """Reads and writes the contacts of one plan's import files.
 
-    :param database: the journal's.
-    :param pending: its table of pending rows.
-    :param plan_id: the plan.
+    :param database: the journal's database.
+    :param pending: the table of pending rows.
+    :param plan_id: the id of the plan.
     :param written_key: returns a contact key in the form of the tables.
     :param payloads: packs and unpacks patches.
     """
@@ -60,7 +62,7 @@ class ImportLines:
         self._payloads = payloads
 
     def begin(self) -> None:
-        """Delete the lines of earlier processes."""
+        """Delete the contacts that earlier processes stored for the plan."""
         of_plan = self._pending.c.plan_id == self._plan_id
         self._database.execute(sa.delete(self._pending).where(of_plan))
 
@@ -72,7 +74,7 @@ class ImportLines:
     ) -> None:
         """Store contacts without their values.
 
-        :param patches: each with its group, and whether its files contain everything that it sets.
+        :param patches: each patch with the number of its group, and whether its files contain everything that it sets.
         :param same_contact: returns the journal's form of a contact key.
         :param people_beside: returns the people whom a contact names besides its key.
         """
@@ -86,7 +88,7 @@ class ImportLines:
     def keep_values(self, patches: Sequence[Patch]) -> None:
         """Store the values of contacts in files that are not uploaded yet.
 
-        They replace the stored people of these contacts, who are among the values.
+        The values replace the digests of people that were stored with these contacts, since they name these people.
         """
         pending = self._pending.c
         values = [{"of_number": patch.number, "packed": self._payloads.packed(patch)} for patch in patches]
@@ -99,7 +101,10 @@ class ImportLines:
             self._database.write(lambda connection: connection.execute(statement, values))
 
     def kept_values(self, groups: Collection[int]) -> Iterator[list[tuple[int, Patch]]]:
-        """Yield the contacts of some groups with their values, in the order of their rows, in batches."""
+        """Yield batches of the contacts of some groups with their values, in the order of their rows.
+
+        Each contact comes with the number of its group. Rejected contacts are included.
+        """
         pending, last = self._pending.c, 0
         either = [*groups, *(-1 - group for group in groups)]
         while True:
@@ -117,7 +122,7 @@ class ImportLines:
             yield [(line.file if line.file >= 0 else -1 - line.file, self._payloads.unpacked(line)) for line in lines]
 
     def find(self, written_keys: Collection[str], groups: Collection[int]) -> Mapping[str, ImportLine]:
-        """Return the contacts with these keys in these groups, rejected ones included, by key."""
+        """Return the contacts with these keys in these groups, by key; rejected contacts are included."""
         if not written_keys or not groups:
             return {}
         pending = self._pending.c
@@ -132,54 +137,66 @@ class ImportLines:
         }
 
     def whole_rows(self, groups: Collection[int]) -> Any:
-        """Return the condition for contacts of these groups whose files contain everything that their rows set."""
+        """Return the condition for contacts of some groups whose files contain everything that their rows set."""
         pending = self._pending.c
         return sa.and_(self.rows_of(groups), pending.row_digest.is_not(None), pending.patch_digest.is_not(None))
 
     def rows_in_part(self, groups: Collection[int]) -> Any:
-        """Return the condition for contacts of these groups whose rows also have blank values, which no file has."""
+        """Return the condition for contacts of some groups whose rows also have blank values, which no file has."""
         pending = self._pending.c
         return sa.and_(self.rows_of(groups), pending.row_digest.is_not(None), pending.patch_digest.is_(None))
 
     def parts_alone(self, groups: Collection[int]) -> Any:
-        """Return the condition for parts of rows that were not sent, of these groups."""
+        """Return the condition for contacts of some groups of which a file contains only a part, sent alone.
+
+        Their rows were not sent, and already have an outcome.
+        """
         return sa.and_(self.rows_of(groups), self._pending.c.properties.is_not(None))
 
     def rows_of(self, groups: Collection[int]) -> Any:
-        """Return the condition for contacts of these groups, without those that a report names as rejected."""
+        """Return the condition for contacts of some groups, without those that a report names as rejected."""
         pending = self._pending.c
         return sa.and_(pending.plan_id == self._plan_id, pending.file.in_(groups))
 
     def refused_rows(self, groups: Collection[int]) -> Any:
-        """Return the condition for contacts of these groups that a report names as rejected."""
+        """Return the condition for contacts of some groups that a report names as rejected, if they have a digest."""
         pending, refused = self._pending.c, [-1 - group for group in groups]
         is_row = pending.row_digest.is_not(None)
         return sa.and_(pending.plan_id == self._plan_id, pending.file.in_(refused), is_row)
 
     def keys_of(self, groups: Collection[int]) -> Any:
-        """Return a query for the keys of these contacts."""
+        """Return a query for the keys of the contacts of :meth:`rows_of`."""
         return sa.select(self._pending.c.contact_key).where(self.rows_of(groups))
 
     def some_keys(self, group: int, most: int) -> list[str]:
-        """Return the keys of contacts of one group, in the form of the tables, in the order of their rows.
+        """Return keys of contacts of one group, in the form of the tables, in the order of their rows.
 
-        :param most: the most keys.
+        :param most: largest number of keys.
         """
         query = self.keys_of([group]).order_by(self._pending.c.number).limit(most)
         return [row.contact_key for row in self._database.rows(query)]
 
     def numbered(self, numbers: Sequence[int]) -> Any:
-        """Return the condition for contacts with these numbers."""
+        """Return the condition for the contacts of some rows.
+
+        :param numbers: the numbers of the rows in the source.
+        """
         pending = self._pending.c
         return sa.and_(pending.plan_id == self._plan_id, pending.number.in_(list(numbers)))
 
     def set_properties(self, connection: sa.Connection, columns: Mapping[int, bytes]) -> None:
-        """Set the digests of properties, by number."""
+        """Set the digests of the properties that the journal stores when the contacts are settled.
+
+        :param columns: the digests, by the number of the contact's row.
+        """
         for number, column in columns.items():
             connection.execute(sa.update(self._pending).where(self.numbered([number])).values(properties=column))
 
     def refuse(self, connection: sa.Connection, numbers: Sequence[int]) -> None:
-        """Mark contacts that Connectif has rejected: the acknowledgement of their groups leaves them out."""
+        """Mark contacts as rejected, so that the acknowledgement of their groups leaves them out.
+
+        :param numbers: the numbers of their rows in the source.
+        """
         pending = self._pending.c
         for first in range(0, len(numbers), _LINES_AT_ONCE):
             of_these = sa.and_(
@@ -190,14 +207,17 @@ class ImportLines:
             connection.execute(sa.update(self._pending).where(of_these).values(file=-1 - pending.file))
 
     def remove(self, numbers: Sequence[int]) -> None:
-        """Remove contacts that are no longer in a file."""
+        """Remove contacts that are no longer in a file.
+
+        :param numbers: the numbers of their rows in the source.
+        """
         pending = self._pending.c
         of_these = sa.and_(pending.plan_id == self._plan_id, pending.number.in_(numbers))
         if numbers:
             self._database.execute(sa.delete(self._pending).where(of_these))
 
     def counts(self) -> dict[int, int]:
-        """Return the number of contacts in each group, including rejected ones."""
+        """Return the number of contacts by group, including rejected contacts."""
         pending = self._pending.c
         query = sa.select(pending.file, sa.func.count()).where(pending.plan_id == self._plan_id)
         found: dict[int, int] = {}
@@ -207,7 +227,7 @@ class ImportLines:
         return found
 
     def drop(self, connection: sa.Connection, groups: Collection[int]) -> None:
-        """Remove groups whose outcomes are known."""
+        """Remove the contacts of groups whose outcomes are recorded."""
         pending = self._pending.c
         either = [*groups, *(-1 - group for group in groups)]
         of_these = sa.and_(pending.plan_id == self._plan_id, pending.file.in_(either))
@@ -219,10 +239,10 @@ class ImportLines:
         digests, is_alone = patch.digests, patch.counted_as is not None
         row_digest = patch_digest = None
         if digests is not None and is_alone:
-            row_digest = refusable(patch)  # for the mark of a rejected part
+            row_digest = refusable(patch)  # for the mark of the part, if it is rejected
         elif digests is not None:
-            # An import leaves blank values out, so Connectif does not hold everything that the patch of such a row
-            # sets. Its row has a digest all the same, in case that it is rejected.
+            # An import leaves blank values out. Then Connectif has not accepted the whole patch, so there is no patch
+            # digest. The row digest is needed if the row is rejected.
             row_digest = digests.row if is_complete else digests.row or digests.patch
             patch_digest = digests.patch if is_complete else None
         contact = same_contact(patch.key)

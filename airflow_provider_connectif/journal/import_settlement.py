@@ -1,4 +1,4 @@
-"""Writes the outcomes of an import's contacts into the journal."""
+"""Writes the outcomes of an import's contacts to the journal."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ _PARTS_AT_ONCE = 500
 
 
 class GroupsAlike(NamedTuple):
-    """Groups whose contacts all have one outcome, for the history.
+    """Groups whose contacts all have the same outcome, for the history.
 
-    ``rows``: of each group by its number, by outcome. ``reasons``: by outcome.
+    ``rows``: by outcome, the groups with this outcome; by the number of the group, how many rows it has. ``reasons``:
+    the reason of each outcome, by outcome.
     """
 
     rows: Mapping[str, Mapping[int, int]]
@@ -39,13 +40,14 @@ def refuse_contacts(
     alone: Mapping[str, Sequence[int]] = MappingProxyType({}),
     ranked: Collection[str] = (),
 ) -> None:
-    """Mark contacts of files that Connectif has rejected, in one transaction with the collected lines.
+    """Mark contacts that Connectif has rejected in an import, in one transaction with the collected lines.
 
-    :param lines: of the run that has imported.
-    :param numbers: of their rows.
-    :param state: of the run, saved with them.
-    :param alone: the numbers of those of which only a part was sent, by the outcome that their rows already have.
-    :param ranked: properties that such a part may have.
+    :param lines: the lines of the run that has uploaded the file.
+    :param numbers: the row numbers of all these contacts.
+    :param state: the state of that run, stored in the same transaction.
+    :param alone: the row numbers of those contacts of which only a part was sent, by the outcome that the rows already
+        have.
+    :param ranked: the properties that such a part may have.
     :raises JournalError: as :func:`settle_files`.
     """
     of_files = lines.plan.import_lines
@@ -64,7 +66,7 @@ def refuse_contacts(
 def _refuse_parts(
     connection: sa.Connection, lines: RunLines, counted_as: str, numbers: Sequence[int], ranked: Collection[str]
 ) -> None:
-    """Write that parts of rows were rejected, so that they are not sent again until their rows change."""
+    """Record that parts of rows were rejected. A part is not sent again until its row changes."""
     of_files, tables = lines.plan.import_lines, lines.database.tables
     pending, known, which = tables.pending.c, tables.lines.c, of_files.numbered(numbers)
     of_contact = sa.and_(known.sync_id == lines.sync_id, known.contact_key == pending.contact_key)
@@ -75,7 +77,7 @@ def _refuse_parts(
     )
     columns = {}
     for number, row_digest, accepted, held in connection.execute(query).fetchall():
-        # Properties in flight have no entry in the line.
+        # Properties that were sent and have no result yet have no entry in the line.
         before, after = bytes(held or b""), bytes(accepted)
         marks = refused_marks(sorted(changed(before, after, ranked)), row_digest)
         columns[number] = updated(before, [*entries_of(marked_kept(after, ranked)), *marks])
@@ -91,7 +93,7 @@ def _names(lines: RunLines) -> dict[str, Any]:
 
 
 def _state_of(counted_as: str) -> str:
-    """Return the state of a line whose row already has this outcome."""
+    """Return the state of the line of a contact whose row already has an outcome."""
     return INVALID if counted_as == Outcome.INVALID else REJECTED
 
 
@@ -106,14 +108,14 @@ def settle_files(
 ) -> None:
     """Write the outcomes of an import that has ended, in one transaction with the collected lines.
 
-    :param lines: of the run that has imported.
-    :param acknowledged: groups of contacts that Connectif has accepted, except rejected ones; by the outcome that their
-        rows already have, if any.
-    :param given_up: groups whose outcome is not known: none of their contacts is acknowledged, and their state is
+    :param lines: the lines of the run that has uploaded the file.
+    :param acknowledged: groups whose contacts Connectif has accepted, except those that are marked as rejected. The
+        groups are by the outcome that their rows already have; ``None`` if they have none.
+    :param given_up: groups whose outcome is not known. None of their contacts is acknowledged; their state becomes
         ``undelivered``.
-    :param state: of the run, saved with it.
-    :param in_part: groups of which another file has probably delivered a part of each rejected contact.
-    :param alike: for the history; ``None`` if it is another run's, or already known.
+    :param state: the state of that run, stored in the same transaction.
+    :param in_part: groups whose rejected contacts also have a part in another file, which was probably delivered.
+    :param alike: outcomes for the history of this run; ``None`` if nothing is written to it.
     :raises JournalError: the database failed, or another process has taken over.
     """
     database, of_files = lines.database, lines.plan.import_lines

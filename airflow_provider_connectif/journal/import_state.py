@@ -14,22 +14,23 @@ _NEEDED_TO_GO_ON = frozenset({"tally", "effort", "remapped", "timeout_at", "trou
 
 @dataclass
 class SentFile:
-    """A file that was uploaded or will be.
+    """An import file of a run, before and after its upload.
 
-    :param file: its number in this run.
-    :param rows: without the header.
-    :param columns: field ids, without the contact key's.
-    :param since: start of its upload, in seconds since the epoch; ``None`` before it.
-    :param import_id: from the response to the upload; ``None`` without a response. No other import is ours.
-    :param is_settled: whether its import has ended and is accounted for.
+    :param file: the number of the file in this run.
+    :param rows: number of its lines, without the header.
+    :param columns: the field ids of its columns, without the column of the contact key.
+    :param since: start of its upload, in seconds since the epoch; ``None`` before the upload.
+    :param import_id: the id of its import, from the response to the upload; ``None`` without a response.
+    :param is_settled: whether its import has ended, and the outcomes of its rows are recorded.
     :param is_finished: whether its import has finished.
-    :param is_failed: whether it failed as a whole, so that the next attempt imports its rows again.
+    :param is_failed: whether its import failed as a whole, so that the next attempt imports its rows again.
     :param is_whole: whether the outcome of every row is known.
-    :param unnamed: number of rejected rows that are not identified.
+    :param unnamed: number of rejected rows that no error report has named.
     :param missing: number of rows without a known outcome.
-    :param only_empty: whether it fills only empty fields.
-    :param began_at: creation of its import, in seconds since the epoch, by the same clock as ``ended_at``.
-    :param ended_at: end of its import; both are ``None`` if it has not finished or that is not known.
+    :param only_empty: whether its import fills only empty fields.
+    :param began_at: creation of its import, in seconds since the epoch.
+    :param ended_at: end of its import, by the same clock as ``began_at``. Both are ``None`` if the import has not
+        finished, or if the times are not known.
     """
 
     file: int
@@ -49,27 +50,27 @@ class SentFile:
 
     @property
     def is_open(self) -> bool:
-        """Whether it is or may be at Connectif, and is not accounted for."""
+        """Whether the file is or may be at Connectif, and is not settled."""
         return not self.is_settled and (self.import_id is not None or self.since is not None)
 
     @property
     def is_sent(self) -> bool:
-        """Whether it needs no upload any more."""
+        """Whether the file needs no upload any more."""
         return self.import_id is not None or self.is_settled
 
 
 @dataclass
 class Group:
-    """Contacts in the same files: counted and acknowledged together, when all these files are settled.
+    """Contacts in the same files. They are counted and acknowledged together, when all these files are settled.
 
     :param files: the numbers of the files.
     :param rows: number of contacts.
     :param refused: number of contacts that an error report has named.
-    :param is_counted: whether all files and the contacts are settled.
-    :param filled: number of contacts with a part in a file that fills only empty fields: it is not known whether it
-        did.
+    :param is_counted: whether the contacts are counted.
+    :param filled: number of contacts with a part in a file that fills only empty fields. It is not known whether
+        Connectif has set that part.
     :param kept: number of consents that belong to the person from now on.
-    :param counted_as: the outcome that their rows already have; ``None`` if they have none.
+    :param counted_as: the outcome that the contacts' rows already have; ``None`` if they have none.
     """
 
     files: list[int]
@@ -82,21 +83,21 @@ class Group:
 
     @property
     def left(self) -> int:
-        """Number of contacts that no report has named."""
+        """Number of contacts that no error report has named."""
         return self.rows - self.refused
 
 
 @dataclass
 class ImportState:
-    """The state of a run. Small, JSON-ready, and without personal data.
+    """The state of a run's imports. It is small, JSON-ready, and has no personal data.
 
-    :param files: of the run, in the order of their uploads.
-    :param groups: of contacts; the index of each is its number.
+    :param files: the files of the run, in the order of their uploads.
+    :param groups: the groups of contacts; the number of a group is its index.
     :param is_all_sent: whether every file is uploaded, so that no row needs to be read again.
     :param is_parked: whether the plan in the journal's database has the contacts of the files that are not uploaded.
-    :param removals_left: whether contacts that left the source still wait for ``on_removed``; only the process that has
-        read the source knows them.
-    :param run: other state that is needed to continue.
+    :param removals_left: whether contacts that left the source still wait for ``on_removed``. Only the process that has
+        read the source knows these contacts.
+    :param run: the other entries that a process needs to continue the run.
     """
 
     files: list[SentFile] = field(default_factory=list)
@@ -108,14 +109,15 @@ class ImportState:
 
     @property
     def is_complete(self) -> bool:
-        """Whether no row has to be read again: each has its import, no import has failed, and ``on_removed`` is carried
-        out.
+        """Whether no row has to be read again.
+
+        So it is if every file is uploaded, no import has failed as a whole, and ``on_removed`` is carried out.
         """
         return self.is_all_sent and not self.removals_left and not any(file.is_failed for file in self.files)
 
     @property
     def imported_in(self) -> Imported | None:
-        """The duration of the imports; ``None`` unless all have finished normally, at a known time."""
+        """The rows and the duration of the imports; ``None`` unless all have finished, at known times."""
         files = [file for file in self.files if file.rows]
         times = [(file.began_at, file.ended_at) for file in files if file.is_finished]
         began, ended = [at for at, _ in times if at is not None], [at for _, at in times if at is not None]
@@ -130,12 +132,12 @@ class ImportState:
 
     @property
     def known_ids(self) -> set[str]:
-        """Return the ids of our imports."""
+        """Return the ids of this run's imports, open and ended. An upload without a response has no id."""
         return {sent.import_id for sent in self.files if sent.import_id is not None}
 
     @property
     def lost_since(self) -> float | None:
-        """Start of the first upload without a response, in seconds since the epoch."""
+        """Start of the first upload without a response, in seconds since the epoch; ``None`` if there is none."""
         lost = [sent.since for sent in self.files if sent.is_open and sent.import_id is None and sent.since is not None]
         return min(lost, default=None)
 
@@ -147,7 +149,7 @@ class ImportState:
 
     @property
     def rows_left(self) -> dict[int, int]:
-        """Return the number of rows without an outcome, by the number of their group."""
+        """Return the number of contacts without an outcome, by the number of their group."""
         return {
             number: group.left
             for number, group in enumerate(self.groups)

@@ -1,4 +1,4 @@
-"""The journal's record of the reads of a sync: the question of the reads, and the last complete read."""
+"""Records the reads of a sync's source: what the reads ask for, and the last complete read."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from airflow_provider_connectif.records.reads import Asker, Keyless, LastRead, R
 
 
 class ReadRecord:
-    """The record of a sync's reads.
+    """Loads and writes the record of a sync's reads.
 
-    :param database: of the journal.
-    :param sync_id: the sync.
-    :param task: names the task that reads among all tasks of the sync.
+    :param database: the database of the journal.
+    :param sync_id: the id of the sync.
+    :param task: identifies this task among all tasks of the sync.
     """
 
     def __init__(self, database: JournalDatabase, sync_id: str, task: str = "") -> None:
@@ -28,20 +28,23 @@ class ReadRecord:
         self._task = task
         self._syncs, self._lines, self._claims = database.tables.syncs, database.tables.lines, database.tables.claims
         self.is_there = True
-        """Whether the tables have its column: those of an older version do not."""
+        """Whether the tables have the column of the record. Tables of an older version do not."""
         self.seen: str | None = None
-        """The record as written by this process, or by the one that it continues."""
+        """The record as this process wrote it, or the process that it continues."""
         self.asker: Asker | None = None
-        """This process and earlier ones with the same question, once it has begun to read."""
+        """The series of processes that read with the same question, up to this one; ``None`` before :meth:`begin`."""
 
     @property
     def last(self) -> LastRead | None:
-        """The last complete read that this process knows; ``None`` if there was none."""
+        """The last complete read in ``seen``; ``None`` if there was none."""
         return Reads.parse(self.seen).last
 
     @property
     def last_of_task(self) -> LastRead | None:
-        """The last complete read, with the rows of this task's own one; 0 rows: this task has not read completely."""
+        """The last complete read, but with the number of rows that this task itself read in its last complete read.
+
+        0 rows: this task has never read its source completely. ``None``: there was no complete read.
+        """
         reads = Reads.parse(self.seen)
         return reads.last and replace(reads.last, rows=reads.rows_by_task.get(self._task, 0))
 
@@ -50,14 +53,15 @@ class ReadRecord:
         self.seen = self._text()
 
     def begin(self, identity: Mapping[str, Any], generation: int, *, read_only: bool) -> None:
-        """Begin to read the source; if another process was the last one, begin a series.
+        """Record that this process begins to read the source, in the series of the last read or in a new one.
 
-        While it reads, it may write that a contact's row is unchanged. That must not look as if a read with another
-        question had shown the contact, so the record is written before the first row is read.
+        A new series begins if the question has changed, or if another task worked on the sync at the same time. The
+        record is written before the first row is read. While the process reads, it may record that a contact's row is
+        unchanged. That must not look as if a read with another question had found the contact.
 
-        :param identity: from :func:`airflow_provider_connectif.records.reads.identity_of`.
-        :param generation: of the process.
-        :param read_only: nothing is written.
+        :param identity: the question, from :func:`airflow_provider_connectif.records.reads.identity_of`.
+        :param generation: the generation of this process.
+        :param read_only: write nothing.
         :raises JournalError: the database failed.
         """
         self.load()
@@ -71,7 +75,7 @@ class ReadRecord:
             self._save(begun)
 
     def note_came_back(self) -> None:
-        """Record, before the line of such a contact changes, that this read shows a contact that had left.
+        """Record that this read has found a contact that had left the source. Called before its line changes.
 
         :raises JournalError: the database failed.
         """
@@ -88,7 +92,11 @@ class ReadRecord:
     ) -> None:
         """Record a complete read.
 
-        :param seen: the record as written by the process that read the source.
+        :param run_id: the run that has read.
+        :param generation: the generation of the process that has read.
+        :param rows: number of rows.
+        :param keyless: the rows without a valid key.
+        :param seen: the record as the process wrote it that read the source.
         :param is_same: whether this run has delivered nothing and found no contact that left.
         :param more: the other arguments of :class:`LastRead`.
         """
@@ -96,9 +104,9 @@ class ReadRecord:
         known = Reads.parse(now)
         is_shared = now != seen or self._has_company()
         last = known.last
-        # Counting takes a moment for each million lines; no other process can have written a record here.
+        # Counting takes a moment for each million lines, so the last count is used if nothing can have changed it.
         if last is not None and is_same and not is_shared and last.generation == generation - 1:
-            # With another number of rows, a contact with an unchanged row has come back.
+            # If the number of rows is another one, a contact with an unchanged row has come back.
             is_known = (last.rows, last.keyless.count) == (rows, keyless.count)
         else:
             is_known = False
@@ -133,13 +141,13 @@ class ReadRecord:
     def _save(self, reads: Reads, rows: int | None = None) -> None:
         """Write the record.
 
-        :param rows: of this task's complete read; ``None``: it has none to record.
+        :param rows: number of rows in a complete read of this task; ``None``: there is no complete read to record.
         """
         syncs = self._syncs.c
         of_sync = syncs.sync_id == self._sync_id
 
         def write(connection: sa.Connection) -> str:
-            # Lock the row, so that no task overwrites the rows of a parallel one.
+            # Lock the line, so that no task overwrites the number of rows of a parallel task.
             connection.execute(sa.update(self._syncs).where(of_sync).values(sync_id=syncs.sync_id))
             now = Reads.parse(connection.execute(sa.select(syncs.last_read).where(of_sync)).scalar())
             merged = replace(reads, rows_by_task=now.rows_by_task)

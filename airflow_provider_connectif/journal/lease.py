@@ -16,22 +16,22 @@ from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.formats import clock
 
 LEASE_S = 60.0
-PARKED_S = 600.0  # after the planned end of a parked task's deferral: a triggerer may be down for a while
+PARKED_S = 600.0  # added to the planned end of a deferral: a triggerer may be down for a while
 _RENEW_EVERY_S = 15.0
 _LOOK_EVERY_S = 60.0  # for a run that waits without a worker
 _LEAST_DEFERRAL_S = 5.0
 _TRIES_BEFORE_TELLING = 10
 _TELL_AGAIN_S = 600.0
 
-_CLEARLY_PARKED_S = 2 * LEASE_S  # a claim that is renewed never ends so late
+_CLEARLY_PARKED_S = 2 * LEASE_S  # the claim of a running task never ends so late
 
 
 class Claim(NamedTuple):
     """The claim to a sync.
 
-    ``sync_id``: the sync. ``run_id``: the DAG and its run. ``task``: the task, with its map index. ``until``: the end
-    of the claim if nobody renews it, in seconds since the epoch by this worker's clock. ``seen_at``: when it was read,
-    by the same clock.
+    ``sync_id``: the id of the sync. ``run_id``: the DAG id and Airflow's run id, joined by a slash. ``task``: the task
+    id, with its map index. ``until``: the end of the claim unless its holder renews it, in seconds since the epoch by
+    this worker's clock. ``seen_at``: the time when this process read the claim, by the same clock.
     """
 
     sync_id: str
@@ -46,8 +46,9 @@ class Claim(NamedTuple):
 
     @property
     def is_parked(self) -> bool:
-        """Whether its task is deferred. In the last two minutes of its claim, this is ``False`` for a deferred task,
-        too.
+        """Whether the holder of the claim is deferred.
+
+        In the last two minutes of a claim, this is ``False`` even if its holder is deferred.
         """
         return self.until > self.seen_at + _CLEARLY_PARKED_S
 
@@ -55,21 +56,21 @@ class Claim(NamedTuple):
     def look_again_at(self) -> float:
         """The time at which a deferred run checks again whether the claim has ended, in seconds since the epoch.
 
-        A holder may end long before its claim. Each check costs a worker some seconds.
+        The holder may end, and release the claim, long before ``until``. Each check costs a worker some seconds.
         """
         return min(self.until, self.seen_at + _LOOK_EVERY_S)
 
     @property
     def is_worth_deferring(self) -> bool:
-        """Whether a deferral costs less than waiting; a running holder renews its claim long before."""
+        """Whether a deferral costs less than waiting: the claim does not end within seconds."""
         return self.until > self.seen_at + _LEAST_DEFERRAL_S
 
     def describe(self) -> str:
-        """Return the log message of a run that waits for it."""
+        """Return the log message of a run that waits for the claim."""
         return wording.HELD_BY_ANOTHER_RUN.format(sync=repr(self.sync_id)) + self._holder
 
     def describe_deferral(self, until: float) -> str:
-        """Return the log message of a run that is deferred for it.
+        """Return the log message of a run that is deferred until it checks the claim again.
 
         :param until: the time of the next check, in seconds since the epoch.
         """
@@ -83,20 +84,21 @@ class Claim(NamedTuple):
 
 
 class Lease:
-    """A task's claim to a sync, for which other runs wait. Each task of a run has a claim of its own.
+    """A task's claim to a sync. While a run has a claim, other runs of the sync wait.
 
-    A claim ends with its task, a minute after its task was killed, or ten minutes after the planned end of a parked
-    task's deferral. A new attempt of a task takes over the claim of the previous one.
+    Each task of a run has a claim of its own. A claim ends with its task, or a minute after its task was killed. The
+    claim of a deferred task ends ten minutes after the planned end of the deferral. A new attempt of a task takes over
+    the claim of the previous attempt.
 
-    A thread renews it, since the task's own thread may wait for a long time, for a query or for a window. The times are
-    those of the database's clock, so that workers with different clocks do not consider each other dead.
+    A thread renews the claim, since the task's own thread may wait for a long time for a query or for the rate limit.
+    All times are those of the database's clock. Otherwise workers with different clocks would consider each other dead.
 
-    :param engine: of the journal's database.
-    :param tables: the journal's.
-    :param sync_id: which sync.
+    :param engine: the engine of the journal's database.
+    :param tables: the tables of the journal.
+    :param sync_id: the id of the sync.
     :param run_id: the run.
-    :param task: its task.
-    :param clock: of the thread that renews it.
+    :param task: the task of the run.
+    :param clock: the clock of the thread that renews the claim.
     """
 
     def __init__(
@@ -129,9 +131,10 @@ class Lease:
         """Returns the start of the oldest running request, by the monotonic clock; ``None`` if there is none."""
 
     def take(self) -> Claim | None:
-        """Try to get the claim; ``generation`` then distinguishes this process from all earlier ones.
+        """Try to get the claim. If that succeeds, ``generation`` distinguishes this process from all earlier ones.
 
-        :return: the claim of another run to wait for, the one that ends last; ``None`` if this run got the claim.
+        :return: ``None`` if this process got the claim. Otherwise the claim of another run, to wait for; if there are
+            several, the claim that ends last.
         """
         claims = self._claims.c
         of_sync = claims.sync_id == self._sync_id
@@ -157,7 +160,10 @@ class Lease:
         return None
 
     def park(self, until: float) -> None:
-        """Keep the claim over a deferral until a time in seconds since the epoch; ``is_lost`` if it is gone."""
+        """Keep the claim during a deferral. If the claim is gone, set ``is_lost``.
+
+        :param until: the planned end of the deferral, in seconds since the epoch.
+        """
         self._stop_keeping()
         if self._is_held and not self.is_lost:
             with self._engine.begin() as connection:
@@ -166,9 +172,9 @@ class Lease:
                 self.is_lost = not connection.execute(parked).rowcount
 
     def hold(self, connection: sa.Connection) -> bool:
-        """Renew the claim in a transaction; until it ends, no other process gets the sync.
+        """Renew the claim within a transaction. Until the transaction ends, no other process gets the sync.
 
-        :return: ``False`` if the claim is gone: a newer attempt or another run may be running.
+        :return: ``False`` if the claim is gone, since a newer attempt or another run has taken the sync.
         """
         if self._is_held and not self.is_lost:
             self.is_lost = not self._renewed(connection)
@@ -180,7 +186,7 @@ class Lease:
         return int(connection.execute(query).scalar() or 0)
 
     def release(self) -> None:
-        """Release the claim, also a parked one."""
+        """Release the claim, also after :meth:`park`."""
         self._stop_keeping()
         if self._is_held and not self.is_lost:
             with self._engine.begin() as connection:
@@ -196,7 +202,7 @@ class Lease:
             self._keeper = None
 
     def _next_generation(self, connection: sa.Connection) -> int:
-        """Increase the generation, which also locks the sync's line until the transaction ends."""
+        """Increase the generation, and return it. This locks the sync's line until the transaction ends."""
         syncs = self._syncs
         update = sa.update(syncs).where(syncs.c.sync_id == self._sync_id).values(generation=syncs.c.generation + 1)
         if not connection.execute(update).rowcount:
@@ -207,8 +213,9 @@ class Lease:
         return int(connection.execute(query).scalar_one())
 
     def _renewed(self, connection: sa.Connection) -> bool:
-        asked, began = self._clock.monotonic(), self.busy_since()  # in this order: a request may begin in between
-        now = self._now(connection)  # read last, so that newer requests do not count as finished
+        # In this order: a request that begins in between must not count as finished.
+        asked, began = self._clock.monotonic(), self.busy_since()
+        now = self._now(connection)
         answered_until = now - (self._clock.monotonic() - (asked if began is None else began))
         until = {"lease_until": now + LEASE_S, "answered_until": answered_until}
         return bool(connection.execute(self._renew_mine, until).rowcount)
@@ -221,7 +228,7 @@ class Lease:
         try:
             self._renew()
         finally:
-            # For any error that ended the thread: a claim without renewal is lost.
+            # Whatever error has ended the thread, nothing renews the claim any more, so it counts as lost.
             self.is_lost = self.is_lost or not self._is_to_end
 
     def _renew(self) -> None:
@@ -232,7 +239,7 @@ class Lease:
                     self.is_lost = not self._renewed(connection)
                 until = self._clock.monotonic() + LEASE_S
             except sa.exc.SQLAlchemyError:
-                # Try again before it is too late; the task's own thread reports the fault of the database.
+                # Try again until the claim ends. The task's own thread reports the fault of the database.
                 self.is_lost = self._clock.monotonic() > until
             if self.is_lost:
                 return
@@ -254,13 +261,13 @@ def wait_for_claim(
     may_defer: bool,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Claim | None:
-    """Wait for a claim.
+    """Wait until this run gets the claim to a sync.
 
-    :param take: tries to get it: :meth:`Lease.take`.
+    :param take: tries to get the claim: :meth:`Lease.take`.
     :param stopped: returns whether the run must stop.
     :param tell: called with a log message at the beginning, when another run gets the claim, and every ten minutes.
-    :param may_defer: do not wait for long.
-    :param clock: of the wait.
+    :param may_defer: return after a second, instead of waiting for long.
+    :param clock: measures the wait.
     :return: another run's claim to wait for without a worker; ``None`` if this run got the claim, or must stop.
     """
     tries, told, told_at = 0, "", 0.0

@@ -1,4 +1,4 @@
-"""Records changes without an outcome after an early end: as undelivered, in the lines and in the history."""
+"""Records changes as undelivered if a run ended before they had an outcome: in the lines and in the history."""
 
 from __future__ import annotations
 
@@ -19,23 +19,25 @@ _WITHIN_S = 5.0  # a task that must stop has to end
 
 
 class LeftBehind(Protocol):
-    """Changes that have no outcome."""
+    """Interface: records the changes of a run that have no outcome."""
 
     def note(self, lines: RunLines, history: History, reason: str) -> None:
-        """Record them as undelivered.
+        """Record the changes as undelivered.
 
-        The count in the run's line is exact, even if not all of them are listed.
+        The history may list only a part of them. The count in the table of runs is exact.
 
         :param reason: why the run ended early.
         """
 
 
 class ChangesLeft:
-    """Changes as patches: they are recorded up to the history's limit for an outcome, for at most five seconds.
+    """Records changes whose patches are at hand.
 
-    :param batches: yields those that were not sent, or whose response did not arrive.
+    It stops at the history's limit of lines for an outcome, or after five seconds.
+
+    :param batches: yields the changes that were not sent, or whose response did not arrive.
     :param same_key: returns one form for all spellings of a contact key.
-    :param clock: in seconds.
+    :param clock: returns a time in seconds.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class ChangesLeft:
         self._clock = clock
 
     def note(self, lines: RunLines, history: History, reason: str) -> None:
-        """Record them as undelivered."""
+        """See :meth:`LeftBehind.note`."""
         until, seen = self._clock() + _WITHIN_S, set()
         for batch in self._batches():
             for patch in batch:
@@ -68,9 +70,9 @@ class ChangesLeft:
 
 
 class ContactsOfFilesLeft:
-    """Contacts of files whose imports have not ended, or that were not uploaded.
+    """Records the contacts of files that were not uploaded, or whose imports have not ended.
 
-    :param import_lines: of the run's plan.
+    :param import_lines: the contacts of the run's files in the journal's database.
     :param rows: returns the number of contacts without an outcome, by the number of their group.
     """
 
@@ -79,7 +81,7 @@ class ContactsOfFilesLeft:
         self._rows = rows
 
     def note(self, lines: RunLines, history: History, reason: str) -> None:
-        """Record them as undelivered, by one statement for each group."""
+        """See :meth:`LeftBehind.note`. One statement writes all lines, and one the history."""
         rows, database = self._rows(), lines.database
         if not rows:
             return

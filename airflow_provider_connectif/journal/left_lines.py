@@ -1,4 +1,4 @@
-"""Finds the lines of contacts that are no longer in a source, in the order of their keys, and marks them."""
+"""Finds the lines of contacts that are no longer in the source, and marks these lines."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ _LINES_AT_ONCE = 900  # every SQLite accepts 999 parameters
 class LeftLine(NamedTuple):
     """A delivered contact that was not in a complete read.
 
-    ``properties``: digests of the accepted ones. ``is_marked``: whether an earlier read has marked it as left.
-    ``generation``: of the process that wrote the line, and so of the one that marked it. ``delivered_generation``: of
-    the process that last delivered it; ``None`` in lines of an older version. ``spelling``: see the module "spellings".
+    ``key``: its key in the form of the tables. ``properties``: digests of the properties that Connectif has accepted.
+    ``is_marked``: whether an earlier read has marked the contact as left. ``generation``: the generation of the process
+    that wrote the line last; if ``is_marked``, it has marked the contact. ``delivered_generation``: the generation of
+    the process that last delivered the contact; ``None`` in lines of an older version. ``spelling``: see the module
+    "spellings".
     """
 
     key: str
@@ -35,12 +37,12 @@ class LeftLine(NamedTuple):
 
 
 class LeftLines:
-    """Finds and marks the lines of contacts that are no longer in a source.
+    """Finds the lines of contacts that are no longer in the source, and marks these lines.
 
-    :param database: of the journal.
-    :param sync_id: which sync.
+    :param database: the database of the journal.
+    :param sync_id: the id of the sync.
     :param lease: the claim of this process.
-    :param run_id: of this process.
+    :param run_id: the run of this process.
     """
 
     def __init__(self, database: JournalDatabase, sync_id: str, lease: Lease, run_id: str) -> None:
@@ -50,11 +52,12 @@ class LeftLines:
         self._run_id = run_id
         self._lines = database.tables.lines
         self.are_there = True
-        """Whether the tables have the needed columns: those of an older version do not."""
+        """Whether the tables have the columns that are needed here. Tables of an older version do not."""
 
     def missing(self, shown: ShownKeys) -> Iterator[list[LeftLine]]:
-        """Yield the delivered contacts that are not in the source, in batches, without those whose ``on_removed`` was
-        carried out.
+        """Yield the delivered contacts that are not in the source, in batches, in the order of their keys.
+
+        Contacts for which ``on_removed`` was carried out are left out.
 
         :param shown: the keys in the source, in the form of the tables.
         """
@@ -80,16 +83,19 @@ class LeftLines:
                 yield self._lines_of(left[first : first + _LINES_AT_ONCE])
 
     def removed_by(self, generations: Collection[int]) -> list[str]:
-        """Return the keys, in the form of the tables, of contacts for which these processes have carried out
-        ``on_removed``.
+        """Return the contacts for which some processes have carried out ``on_removed``.
+
+        :param generations: the generations of these processes.
+        :return: the keys of the contacts in the form of the tables.
         """
         lines = self._lines.c
         of_these = sa.and_(lines.state == REMOVED, lines.generation.in_(sorted(generations)))
         return self._keys(sa.select(lines.contact_key).where(lines.sync_id == self._sync_id, of_these))
 
     def mark(self, keys: Sequence[str]) -> None:
-        """Mark these contacts as left. If their rows come back, they are compared property by property.
+        """Mark contacts as left. If a row of such a contact comes back, it is compared property by property.
 
+        :param keys: the keys of the contacts in the form of the tables.
         :raises JournalError: another process has taken over.
         """
         lines = self._lines.c
@@ -112,7 +118,7 @@ class LeftLines:
             raise taken_over(self._sync_id)
 
     def _keys(self, query: sa.Select[tuple[str]]) -> list[str]:
-        """Return the keys of a query from the driver's own rows; SQLAlchemy's rows would double the time."""
+        """Return the keys that a query selects. They come from the driver's own rows, which takes half the time."""
 
         def fetch(connection: sa.Connection) -> list[str]:
             with closing(connection.execute(query)) as result:

@@ -1,4 +1,4 @@
-"""A line of a journal, as it is read."""
+"""A line of the journal, as it was read from the database."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from airflow_provider_connectif.journal.states import REJECTED, REMOVED
 class Line(NamedTuple):
     """The journal's line of one contact.
 
-    ``state``: its last outcome, with ``status_code``, ``reason`` and ``run_id``. ``refused_digest``: of the last row
-    that Connectif rejected; ``invalid_digest``: of the last row that was invalid here; ``refused_run``,
-    ``invalid_run``: the run that met it first; ``refused_status``, ``refused_reason``: of that rejection.
-    ``delivered_as``: ``created``, ``updated``, ``imported``, ``unchanged`` or ``removed``. ``properties``: digests of
-    the accepted ones; ``None`` if they are not known one by one, as in lines of an earlier version. ``spelling``: see
-    the module "spellings".
+    ``state``: the contact's last outcome; ``status_code``, ``reason`` and ``run_id`` belong to it. ``refused_digest``:
+    the digest of the last row that Connectif rejected; ``refused_run``: the first run that met this rejection;
+    ``refused_status``, ``refused_reason``: its status and reason. ``invalid_digest``: the digest of the last row that
+    was invalid before sending; ``invalid_run``: the first run that met this row. ``generation``: the generation of the
+    process that wrote the line. ``delivered_generation``: the same for the last delivery. ``delivered_as``:
+    ``created``, ``updated``, ``imported``, ``unchanged`` or ``removed``. ``properties``: the digests of the accepted
+    properties; ``None`` if these are not known one by one, as in lines of an earlier version. ``spelling``: see the
+    module "spellings".
     """
 
     row_digest: str | None
@@ -39,30 +41,31 @@ class Line(NamedTuple):
 
     @property
     def says_nothing(self) -> bool:
-        """Whether nothing of the contact was ever accepted or checked, as for one without a line."""
+        """Whether the line has no more knowledge of the contact than no line: nothing was accepted or checked."""
         knows_a_row = self.row_digest or self.patch_digest or self.refused_digest or self.invalid_digest
         return not (knows_a_row or self.delivered_as or self.properties)
 
     @property
     def was_removed(self) -> bool:
-        """Whether ``on_removed`` was carried out, and nothing was delivered since."""
+        """Whether ``on_removed`` was carried out for the contact, and nothing was delivered since."""
         return self.state == REMOVED or (self.delivered_as == REMOVED and self.patch_digest is None)
 
     @property
     def may_have_several_rows(self) -> bool:
-        """Whether what Connectif holds may have come from several rows: there is no digest of a row."""
+        """Whether the accepted properties may be from several rows: the line has no row digest."""
         return self.row_digest is None
 
     @property
     def says_each_property(self) -> bool:
-        """Whether the digests of the properties cover all that a line knows, so that the digest of its row does not
-        matter.
+        """Whether the line has digests of single properties, and neither a rejected nor an invalid row.
+
+        Then the digests of the properties are sufficient to compare a row.
         """
         return self.properties is not None and self.refused_digest is None and self.invalid_digest is None
 
     @property
     def says_another_rejection(self) -> bool:
-        """Whether a line's last outcome is a rejection, and not the one that holds a row."""
+        """Whether the last outcome is a rejection, but another one than the rejection that holds a row."""
         last, held = (self.status_code, self.reason or ""), (self.refused_status, self.refused_reason or "")
         return self.state == REJECTED and last != held
 
@@ -71,6 +74,6 @@ NOT_BEFORE_3 = (
     *("delivered_as", "delivered_generation", "refused_run", "invalid_digest", "invalid_run", "properties"),
     "spelling",
 )
-"""Columns that lines of an older version do not have."""
+"""Columns that tables of an older version do not have."""
 REFUSAL_BEFORE_3 = {"refused_status": "status_code", "refused_reason": "reason"}
-"""Columns of an older version with the values of the last rejection, by the newer column."""
+"""For each column of the last rejection, the column that had its value in tables of an older version."""

@@ -1,4 +1,4 @@
-"""Collects what is to be written of the lines of a sync, and writes it in small batches."""
+"""Collects changes to the lines of a sync, and writes them to the database in small batches."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from airflow_provider_connectif.records.people import PersonKey
 
 COMMIT_LINES = 50
 COMMIT_EVERY_S = 2.0
-_MOST_CONFIRMED = 1000  # no response can be lost, so these may be collected
+_MOST_CONFIRMED = 1000  # lines that may wait longer: if they are lost, the next run finds the same
 
 
 class LineWriter:
     """Writes the collected lines of one run, each batch in one transaction with its history and its plan.
 
-    Lines are written in small batches, only after the response; :meth:`commit` writes the rest.
+    Results of responses are collected only after the response. :meth:`commit` writes all collected lines.
 
-    :param database: the journal's.
+    :param database: the journal's database.
     :param settings: the sync, the run of this process, and the form of keys.
     :param lease: the claim of this process; without it nothing is acknowledged.
     :param attempts: records the counts of this process with each batch.
     :param plan: the pending changes of the run.
-    :param suppressions: of the journal: no line of a suppressed person is written.
-    :param generation: of the process that sent the rows, if not this one.
+    :param suppressions: the suppression list; no line of a suppressed person is written.
+    :param generation: the generation of the process that sent the rows. Default: this process.
     :param read_only: write nothing.
-    :param history: its lines are written with these.
+    :param history: the history of the run, which is written in the same transactions; ``None``: there is none.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class LineWriter:
         """Returns a contact key in the form of the tables."""
         self.suppressions = suppressions
         self.person_of: Callable[[str], PersonKey | None] = lambda _: None
-        """Returns the person whom a contact key names: :meth:`Resource.person_of` of the run's resource."""
+        """Returns the person whom a contact key names, as :meth:`Resource.person_of` of the run's resource does."""
         self._settings = settings
         self._lease = lease
         self._attempts = attempts
@@ -83,44 +83,49 @@ class LineWriter:
         return self._lease.generation if self._generation is None else self._generation
 
     def settle_planned(self, place: int) -> None:
-        """Record that the outcome of a planned change is known, so that it is no longer pending.
+        """Remove a change from the stored plan, since its outcome is known.
 
-        :param place: in the plan.
+        :param place: the place of the change in the plan.
         """
         self._settled.append(place)
         self._gathers()
 
     def forget(self, keys: Collection[str]) -> None:
-        """Delete the lines of suppressed contacts; a spelling stays until the person has a receipt.
+        """Delete the lines of suppressed contacts. Lines with a spelling stay until the person has a receipt.
 
-        :param keys: in the journal's form.
+        :param keys: the contact keys in the journal's form.
         """
         if keys and self._gathers():
             self._gathered.drop(keys, spelled=self._spelled(keys).values())
             self._forgotten.update(keys)
 
     def settle_suppressed(self, place: int) -> bool:
-        """Remove the change of a suppressed person from the plan.
+        """Remove the change of a suppressed person from the stored plan.
 
-        :return: whether it was there; otherwise the erasure has removed it, see :meth:`Plan.take_removed`.
+        :param place: the place of the change in the plan.
+        :return: ``False`` if the erasure has removed the change already, see :meth:`Plan.take_removed`.
         """
         return self.database.write(lambda connection: self.plan.settle(connection, [place]) > 0)
 
     def write_beside(self, write: Callable[[sa.Connection], None]) -> None:
-        """Write something else in the transaction of the collected lines."""
+        """Write something else in the transaction of the collected lines.
+
+        :param write: writes it; called within that transaction.
+        """
         if self._gathers():
             self._beside.append(write)
 
     def watch_requests(self, busy_since: Callable[[], float | None]) -> None:
-        """Let erasures know which requests may be running.
+        """Let erasures know since when requests may be running.
 
-        :param busy_since: returns the start of the oldest one, by the monotonic clock.
+        :param busy_since: returns the start of the oldest running request, by the monotonic clock; ``None`` if there is
+            none.
         """
         self._lease.busy_since = busy_since
 
     @property
     def commit_lines(self) -> int:
-        """Number of responses that are written at once."""
+        """Number of responses that are written in one transaction."""
         return COMMIT_LINES
 
     @property
@@ -135,12 +140,13 @@ class LineWriter:
 
     @property
     def has_unanswered(self) -> bool:
-        """Whether patches were sent without a response, see :meth:`leave_in_doubt`."""
+        """Whether there are patches without a response: see :meth:`leave_in_doubt`."""
         return bool(self._unanswered)
 
     def commit_if_due(self) -> None:
-        """Write the collected lines if there are enough, or the oldest is old enough; stop if another process has taken
-        over.
+        """Write the collected lines if there are enough of them, or if the oldest is old enough.
+
+        :raises JournalError: as :meth:`commit`.
         """
         age = time.monotonic() - self._oldest_at if self._oldest_at is not None else 0.0
         in_history = 0
@@ -154,8 +160,8 @@ class LineWriter:
     def commit(self) -> None:
         """Write the collected lines.
 
-        :raises JournalError: the database failed, and the next attempt sends the contacts again; or another process has
-            taken over, and the collected lines are written as doubts.
+        :raises JournalError: the database failed, and the next attempt sends the contacts again. Or another process has
+            taken over; then the collected acknowledgements are written as doubts.
         """
         has_history = self.history is not None and self.history.waits_since is not None
         if self._oldest_at is not None or has_history or (self._lease.is_lost and self._unanswered):
@@ -173,7 +179,10 @@ class LineWriter:
             raise taken_over(self.sync_id)
 
     def _names(self, key: str, *, is_written: bool = False) -> dict[str, Any]:
-        """Return the columns that identify a line and its writer."""
+        """Return the columns that identify a line and the process that writes it.
+
+        :param is_written: whether the key has the form of the tables already.
+        """
         return {
             "sync_id": self.sync_id,
             "contact_key": key if is_written else self.written_key(key),
@@ -182,7 +191,7 @@ class LineWriter:
         }
 
     def _gathers(self) -> bool:
-        """Return whether lines are written at all, and note that one waits."""
+        """Return whether this object writes lines at all; if so, note that a line waits to be written."""
         if self._oldest_at is None and not self._read_only:
             self._oldest_at = time.monotonic()
         return not self._read_only
@@ -206,13 +215,11 @@ class LineWriter:
             self._gathered.write_properties(connection, doubts, reason)
         if self._settled:
             self.plan.settle_counted(connection, self._settled)
-        # With the lines: a process that continues this one's plan must find them, however this one ends.
+        # In the same transaction: a process that continues this plan needs these counts, however this process ends.
         self._attempts.note(connection)
 
     def _drop_suppressed(self, connection: sa.Connection) -> None:
-        """Drop the collected lines of people whom an erasure has removed in the meantime, so that none is written
-        again.
-        """
+        """Drop the collected lines of people whom an erasure has removed in the meantime."""
         if self.suppressions.is_empty_in(connection):
             return
         keys = self._gathered.keys | (set() if self.history is None else self.history.keys)
@@ -233,12 +240,12 @@ class LineWriter:
                 connection.execute(sa.delete(lines).where(of_these, which))
 
     def _not_erased(self, connection: sa.Connection, keys: Collection[str]) -> set[str]:
-        """Return the contacts whose erasure still needs the spelling in which they were sent."""
+        """Return the contacts without a receipt: their erasure still needs the spelling in which they were sent."""
         people = self._spelled(keys)
         erased = self.suppressions.erased_in(connection, people) if people else set()
         return {key for person, key in people.items() if person not in erased}
 
     def _spelled(self, keys: Collection[str]) -> dict[PersonKey, str]:
-        """Return the contacts of whose key there may be several spellings."""
+        """Return the contacts whose keys may have several spellings, by person."""
         found = ((self.person_of(key), key) for key in keys)
         return {person: key for person, key in found if person is not None and person.has_spellings}

@@ -1,4 +1,4 @@
-"""The lines of a journal that are collected and not written yet."""
+"""Collects lines of the journal that are not written yet, and writes them."""
 
 from __future__ import annotations
 
@@ -41,9 +41,11 @@ _TAKEN_OVER = "another process has taken over the sync: which of their requests 
 
 
 class GatheredLines:
-    """Lines that are not written yet, by contact key and by kind.
+    """Lines that are not written yet: for each kind of outcome, the lines by contact key.
 
-    :param tables: the journal's.
+    Methods with the parameter ``names`` get the columns that identify a line and the process that writes it.
+
+    :param tables: the tables of the journal.
     """
 
     def __init__(self, tables: JournalTables) -> None:
@@ -64,13 +66,12 @@ class GatheredLines:
     ) -> None:
         """Record that Connectif has accepted a patch.
 
-        :param names: the columns that identify the line and its writer.
         :param spelling: see the module "spellings".
         """
         self.acknowledged[key] = {
             **names,
             **outcome_columns(ACKNOWLEDGED),
-            "row_digest": digests.row or None,  # several rows of one change would look unchanged one by one
+            "row_digest": digests.row or None,  # empty for a change of several rows: they are compared each time
             "patch_digest": digests.patch,
             "mapping_digest": digests.mapping,
             "properties": digests.properties,
@@ -86,9 +87,11 @@ class GatheredLines:
     def acknowledge_part(
         self, key: str, names: Mapping[str, Any], digests: Digests, state: str, spelling: str | None
     ) -> None:
-        """Record that Connectif has accepted a part of a patch: ``before`` has the properties that it holds now.
+        """Record that Connectif has accepted a part of a patch.
 
-        :param spelling: see the module "spellings"; ``None``: that of the line stays.
+        :param digests: ``before`` has the digests of the properties that Connectif has now.
+        :param state: the state of the line.
+        :param spelling: see the module "spellings"; ``None``: the spelling in the line stays.
         """
         line = {
             **names,
@@ -104,7 +107,7 @@ class GatheredLines:
             self.in_part.pop(key, None)
 
     def confirm(self, key: str, names: Mapping[str, Any], digests: Digests) -> None:
-        """Record that Connectif already holds exactly this patch."""
+        """Record that Connectif already has exactly the properties of a patch."""
         self.confirmed[key] = {
             **names,
             **outcome_columns(ACKNOWLEDGED),
@@ -126,8 +129,8 @@ class GatheredLines:
     def remove(self, key: str, names: Mapping[str, Any], digests: Digests, spelling: str | None) -> None:
         """Record that a contact left the source, and that ``on_removed`` was carried out.
 
-        It counts as not delivered from now on: if its row comes back and is refused, ``on_removed`` is not carried out
-        again.
+        From now on, the contact counts as not delivered. If its row comes back and is refused, ``on_removed`` is not
+        carried out again.
         """
         self.removed[key] = {
             **names,
@@ -136,27 +139,33 @@ class GatheredLines:
             "patch_digest": None,
             "properties": digests.properties,
             **dict.fromkeys((*_DELIVERED, *NO_REFUSAL)),
-            "delivered_as": REMOVED,  # also where other outcomes follow, see Line.was_removed
+            "delivered_as": REMOVED,  # it stays when other outcomes follow, see Line.was_removed
             SPELLING: spelling,
         }
 
     def note(self, key: str, names: Mapping[str, Any], state: str, status: int | None, reason: str | None) -> None:
-        """Record a contact's last outcome; everything else that is known of it stays.
+        """Record a contact's last outcome. Everything else in its line stays.
 
-        :param state: of :mod:`airflow_provider_connectif.journal.states`.
+        :param state: a state of :mod:`airflow_provider_connectif.journal.states`.
         """
         self.noted[key] = {**names, **outcome_columns(state, status, reason)}
 
     def note_invalid(
         self, key: str, names: Mapping[str, Any], row_digest: str, first_run: str, reason: str | None
     ) -> None:
-        """Record that a row was refused before it was sent."""
+        """Record that a row is invalid, and was not sent.
+
+        :param first_run: the first run that met this row.
+        """
         outcome = outcome_columns(INVALID, None, reason)
         self.invalid[key] = {**names, **outcome, "invalid_digest": row_digest, "invalid_run": first_run}
         self.noted.pop(key, None)
 
     def begin_doubt(self, key: str, names: Mapping[str, Any], row_digest: str, reason: str) -> None:
-        """Record that a change may have been sent, and must not be sent again: its row is held until it changes."""
+        """Record that a change is in doubt: it may have been sent, and sending it twice is not harmless.
+
+        Later runs hold the row until it changes.
+        """
         self.in_doubt[key] = {
             **names,
             **outcome_columns(IN_DOUBT, None, reason),
@@ -167,7 +176,7 @@ class GatheredLines:
         }
 
     def withdraw_doubt(self, key: str, names: Mapping[str, Any]) -> None:
-        """Record that a change was not carried out: it is sent again."""
+        """Record that Connectif did not carry out a change that was in doubt. It is sent again."""
         nothing = dict.fromkeys(("row_digest", "patch_digest", "properties", *NO_REFUSAL))
         outcome = outcome_columns(UNDELIVERED, None, "was not carried out")
         self.in_doubt[key] = {**names, **outcome, **nothing}
@@ -179,7 +188,7 @@ class GatheredLines:
 
     @property
     def others(self) -> int:
-        """Number of lines that the next run would find by itself."""
+        """Number of lines that may wait longer: if they are lost, the next run finds the same."""
         in_part = len(self.in_part) + len(self.spelled_in_part)
         return in_part + len(self.confirmed) + len(self.invalid) + len(self.in_doubt)
 
@@ -189,9 +198,9 @@ class GatheredLines:
         return set(self.restored_properties).union(*(gathered for gathered, _ in self._in_order))
 
     def drop(self, keys: Collection[str], *, spelled: Collection[str] = ()) -> None:
-        """Drop the lines of these contacts.
+        """Drop the collected lines of some contacts.
 
-        :param spelled: contacts whose lines with a spelling stay.
+        :param spelled: those of the contacts whose lines stay if they have a spelling.
         """
         for gathered in (*(gathered for gathered, _ in self._in_order), self.restored_properties):
             for key in gathered.keys() & set(keys):
@@ -199,16 +208,16 @@ class GatheredLines:
                     del gathered[key]
 
     def clear(self) -> None:
-        """Note that they are written."""
+        """Drop all collected lines, since they are written."""
         self.restored_properties.clear()
         for gathered, _ in self._in_order:
             gathered.clear()
 
     def overlay(self, lines: dict[str, Line | None], keys: Collection[str]) -> None:
-        """Update lines from the database with the collected ones.
+        """Update lines from the database with the collected lines.
 
-        :param lines: by contact key.
-        :param keys: of the contacts.
+        :param lines: the lines from the database, by contact key; they are changed in place.
+        :param keys: the contact keys whose lines are updated.
         """
         for gathered in (*(gathered for gathered, _ in self._in_order), self.restored_properties):
             for key in gathered.keys() & keys:
@@ -216,7 +225,7 @@ class GatheredLines:
                 lines[key] = (lines.get(key) or Line(None, None, None, None, None))._replace(**known)
 
     def write(self, connection: sa.Connection) -> None:
-        """Write the gathered lines to the journal."""
+        """Write the collected lines to the database."""
         for gathered, columns in self._in_order:
             if gathered:
                 self._upsert(connection, list(gathered.values()), columns)
@@ -226,11 +235,12 @@ class GatheredLines:
     def write_properties(
         self, connection: sa.Connection, lines: Sequence[Mapping[str, Any]], doubt: str | None = None
     ) -> None:
-        """Set the digests of properties in existing lines, except those that a newer process has written.
+        """Set the digests of properties in existing lines. Lines that a newer process has written stay unchanged.
 
-        :param lines: ``sync_id``, ``contact_key``, ``generation`` and ``properties`` of each, for a doubt ``run_id``.
-        :param doubt: for patches that are about to be sent, so that the digests of their rows are no longer valid: the
-            reason of the state ``in_doubt``; empty: the state stays.
+        :param lines: ``sync_id``, ``contact_key``, ``generation`` and ``properties`` of each line; for a doubt also
+            ``run_id``.
+        :param doubt: the reason of the state ``in_doubt``, for patches that are about to be sent; empty: the state
+            stays. In both cases the row digests are cleared. ``None``: no patch is about to be sent.
         """
         names = ("sync_id", "contact_key", "generation", "properties", *(("run_id",) if doubt else ()))
         outcome = outcome_columns(IN_DOUBT, None, doubt) if doubt else {}
@@ -245,11 +255,11 @@ class GatheredLines:
     ) -> None:
         """Write a doubt instead of each acknowledgement, since another process has taken over.
 
-        It is not known which patch of such a contact has reached Connectif last.
+        Both processes may have sent a patch of the same contact, and it is not known which arrived last.
 
-        :param unanswered: more contacts in doubt, with keys in the form of the tables.
-        :param generation: after that of the other process, so that its own acknowledgement does not end the doubt.
-        :param values: of the columns for the sync and the run.
+        :param unanswered: further contacts in doubt; their keys have the form of the tables.
+        :param generation: higher than that of the other process, so that its acknowledgements do not end the doubts.
+        :param values: the values of ``sync_id`` and ``run_id``.
         """
         confirmed = (*self.acknowledged.values(), *self.removed.values())
         keys = {line["contact_key"] for line in confirmed} | set(unanswered)
@@ -266,7 +276,8 @@ class GatheredLines:
         return (
             (self.in_doubt, _IN_DOUBT),
             (self.confirmed, _CONFIRMED),
-            (self.spelled_in_part, (*IN_PART, SPELLING, "delivered_at")),  # it is followed once it has left
+            # With "delivered_at", the contact counts as delivered: ``on_removed`` is carried out if it leaves.
+            (self.spelled_in_part, (*IN_PART, SPELLING, "delivered_at")),
             (self.in_part, IN_PART),
             (self.acknowledged, ACKNOWLEDGED_COLUMNS),
             (self.noted, NOTED),
@@ -278,7 +289,7 @@ class GatheredLines:
     def _upsert(
         self, connection: sa.Connection, lines: list[dict[str, Any]], columns: Sequence[str], *, is_late: bool = False
     ) -> None:
-        # In the same order everywhere, so that two tasks never block each other; and a key once, as the database wants.
+        # In the same order everywhere, so that two tasks never block each other. Each key once: databases require that.
         by_key = {str(line["contact_key"]): line for line in lines}
         lines = [by_key[key] for key in sorted(by_key)]
         dialect = connection.dialect.name
@@ -287,7 +298,7 @@ class GatheredLines:
 
 
 def _refusal(names: Mapping[str, Any], row_digest: str, status: int | None, reason: str) -> dict[str, Any]:
-    """Return the columns by which a row is held."""
+    """Return the columns of the rejection that holds a row."""
     return {
         "refused_digest": row_digest,
         "refused_at": datetime.now(UTC),

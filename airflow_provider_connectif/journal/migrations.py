@@ -11,16 +11,16 @@ from airflow_provider_connectif.journal.tables import JournalTables, columns_of
 
 
 def _from_1_to_2(tables: JournalTables, connection: sa.Connection) -> None:
-    """Migrate to claims of single tasks, and to stored plans."""
+    """Migrate to a claim for each task, and to stored plans."""
     tables.metadata.create_all(connection, tables=[tables.claims, tables.plans, tables.pending])
-    # MySQL commits each of these by itself, so a killed process may have done a part.
+    # MySQL commits each of these statements by itself, so a killed process may have carried out some.
     left = {column["name"] for column in sa.inspect(connection).get_columns(tables.syncs.name, tables.syncs.schema)}
     for column in [name for name in ("run_id", "holders", "lease_until") if name in left]:
         connection.execute(sa.DDL(f"ALTER TABLE %(fullname)s DROP COLUMN {column}").against(tables.syncs))
 
 
 def _from_2_to_3(tables: JournalTables, connection: sa.Connection) -> None:
-    """Migrate to lines with single properties, and to records of runs, outcomes and erasures."""
+    """Migrate to lines with digests of single properties, and to records of runs, outcomes and erasures."""
     recorded = [tables.runs, tables.outcomes, tables.suppressed, tables.receipts, tables.rejects_files]
     tables.metadata.create_all(connection, tables=recorded)
     changed = (tables.lines, tables.pending, tables.syncs, tables.runs, tables.meta, tables.claims, tables.plans)
@@ -28,12 +28,12 @@ def _from_2_to_3(tables: JournalTables, connection: sa.Connection) -> None:
         there = columns_of(table, connection)
         for column in table.columns:
             kind = column.type.compile(connection.dialect).replace("%", "%%")
-            if column.name not in there:  # a killed process may have added some on MySQL
+            if column.name not in there:  # on MySQL, a killed process may have added some columns
                 connection.execute(sa.DDL(f"ALTER TABLE %(fullname)s ADD COLUMN {column.name} {kind}").against(table))
-            elif kind.startswith("LONGTEXT"):  # up to version 2 it accepted only the letters of MySQL's database
+            elif kind.startswith("LONGTEXT"):  # up to version 2, with the character set of MySQL's database
                 kind += "" if column.nullable else " NOT NULL"
                 connection.execute(sa.DDL(f"ALTER TABLE %(fullname)s MODIFY {column.name} {kind}").against(table))
-    # Up to version 2 these columns were only about the last rejection, even if other outcomes followed.
+    # Up to version 2, "reason" and "status_code" were those of the last rejection, even if other outcomes followed.
     lines = tables.lines.c
     is_to_do = sa.and_(lines.refused_digest.is_not(None), lines.refused_reason.is_(None))
     refusal = {
@@ -47,4 +47,4 @@ def _from_2_to_3(tables: JournalTables, connection: sa.Connection) -> None:
 MIGRATIONS: Mapping[int, Callable[[JournalTables, sa.Connection], None]] = MappingProxyType(
     {2: _from_1_to_2, 3: _from_2_to_3}
 )
-"""The migrations: for each version, the function that migrates the previous one."""
+"""For each version, the function that migrates tables of the version before it."""

@@ -1,4 +1,4 @@
-"""The next run's action for a contact, by the state of its line."""
+"""Describes what the next run does with a contact, by the state of the contact's line."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Action(StrEnum):
     SEND = "send"
     """All of its properties are sent."""
     COMPARE = "compare"
-    """The properties that differ from what Connectif has accepted are sent; if none does, no request is."""
+    """The properties that differ from the accepted ones are sent. If none differs, no request is sent."""
     HOLD = "hold"
-    """The same row is not sent; a row that has changed is."""
+    """The same row is not sent again. If the row changes, it is sent."""
     NOTHING = "nothing"
     """Nothing is sent."""
 
@@ -122,11 +122,11 @@ def next_step(
 ) -> NextStep:
     """Return the next run's action for a contact.
 
-    :param state: of its line; ``None`` if it has none.
-    :param is_held: whether its last outcome holds the row until it changes.
+    :param state: the state of the contact's line; ``None`` if it has no line.
+    :param is_held: whether the last outcome holds the row until the row changes.
     :param knows_row: whether the line has the digest of the accepted row.
-    :param knows_properties: whether it has digests of accepted properties.
-    :param is_pending: whether a deferred task still has a change of the contact to send.
+    :param knows_properties: whether the line has digests of accepted properties.
+    :param is_pending: whether a deferred task still has to send a change of the contact.
     :param is_in_import: whether the contact is in an import whose result is not recorded yet.
     :param is_suppressed: whether the person is on the suppression list.
     """

@@ -1,4 +1,4 @@
-"""Uploads of plans that are not accounted for: an erasure waits for those that may contain its people."""
+"""Finds uploads that are not settled: an erasure waits for those whose files may contain its people."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from airflow_provider_connectif.journal.import_state import ImportState, has_ope
 
 
 class OpenUpload(NamedTuple):
-    """A file that is or may be at Connectif, and is not accounted for.
+    """A file that is or may be at Connectif, and is not settled.
 
-    ``plan_id``, ``file``: its identity. ``import_id``: ``None`` while there is no response to its upload. ``since``:
-    start of the upload, in seconds since the epoch. ``known_ids``: the imports of the same plan. ``is_at_work``:
-    whether a process of its run is running.
+    ``plan_id``, ``file``: the plan and the number of the file in it. ``import_id``: ``None`` while there is no response
+    to its upload. ``since``: start of the upload, in seconds since the epoch. ``known_ids``: the ids of all imports of
+    the same plan. ``is_at_work``: whether a process of the plan's task is running.
     """
 
     plan_id: str
@@ -25,17 +25,18 @@ class OpenUpload(NamedTuple):
 
 
 def group_of(file: int | None) -> int | None:
-    """Return the group of contacts that a pending row of an import belongs to.
+    """Return the number of the group of a contact in an import file; ``None`` if the contact is in no file.
 
-    :param file: the stored number of the group; ``-1 - number`` for rejected contacts.
+    :param file: the value of the column ``file`` of the contact's pending row: the number of its group; for a rejected
+        contact, -1 minus that number.
     """
     return file if file is None or file >= 0 else -1 - file
 
 
 def open_files_by_group(state: Mapping[str, Any]) -> dict[int | None, set[int]]:
-    """Return the open files of groups of contacts, by the number of the group.
+    """Return the numbers of the open files of each group of contacts, by the number of the group.
 
-    :param state: of a plan.
+    :param state: the stored state of a plan.
     """
     saved = _import_state(state) if has_open_files(state) else None
     if saved is None:
@@ -49,10 +50,11 @@ def open_files_by_group(state: Mapping[str, Any]) -> dict[int | None, set[int]]:
 def uploads_of(
     plan_id: str, state: Mapping[str, Any], files: Collection[int], *, is_at_work: bool
 ) -> Iterator[OpenUpload]:
-    """Yield the uploads of a plan that have these files.
+    """Yield the uploads of some files of a plan.
 
-    :param state: of the plan.
-    :param is_at_work: whether a process of the plan's run is running.
+    :param state: the stored state of the plan.
+    :param files: the numbers of the files.
+    :param is_at_work: whether a process of the plan's task is running.
     """
     saved = _import_state(state)
     if saved is None:

@@ -1,4 +1,4 @@
-"""Finds contacts that other syncs of a journal have: what one sync does not show may be in the source of another."""
+"""Finds contacts that other syncs of a journal have: a contact that left one source may be in another source."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import sqlalchemy as sa
 from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.states import GONE
 
-_FORGOTTEN_AFTER_S = 40 * 86_400.0  # a sync of every month has read within that time
-_SYNCS_AT_ONCE = 50  # with the keys of a batch, every SQLite accepts so many parameters
+_FORGOTTEN_AFTER_S = 40 * 86_400.0  # a sync that runs every month has read its source within that time
+_SYNCS_AT_ONCE = 50  # every SQLite accepts so many parameters and the keys of a batch
 
 
 class OtherSyncs:
     """Looks up contacts in the lines of the other syncs of a journal.
 
-    :param database: of the journal.
-    :param sync_id: of the run.
+    :param database: the database of the journal.
+    :param sync_id: the sync of this run, which is left out.
     """
 
     def __init__(self, database: JournalDatabase, sync_id: str) -> None:
@@ -28,10 +28,11 @@ class OtherSyncs:
         self._living: dict[str, list[str]] = {}
 
     def having(self, keys: Collection[str], way: str) -> dict[str, str]:
-        """Return which of these contacts another sync has delivered and not seen leave, each with one such sync.
+        """Return the contacts that another sync has delivered and that have not left its source, each with that sync.
 
-        :param keys: in the form of the tables, at most 900.
-        :param way: of delivery: as in :func:`airflow_provider_connectif.journal.digests.digest_salt`.
+        :param keys: the keys of the contacts to look up, in the form of the tables; 900 at most.
+        :param way: the result of :func:`airflow_provider_connectif.journal.digests.digest_salt` for this run. Syncs
+            with another value do not count.
         :raises JournalError: the database failed.
         """
         if not keys:
@@ -51,7 +52,7 @@ class OtherSyncs:
         return found
 
     def _syncs(self, way: str) -> Iterator[str]:
-        """Yield the other syncs that may still read their sources, and that may send to the same host."""
+        """Yield the other syncs that may still run, and may send to the same host."""
         syncs, now = self._database.tables.syncs.c, time.time()
         query = sa.select(syncs.sync_id, syncs.owned).where(syncs.sync_id != self._sync_id)
         for line in self._database.rows(query.order_by(syncs.sync_id)):

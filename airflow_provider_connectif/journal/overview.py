@@ -1,4 +1,4 @@
-"""Queries of a journal for people: the DAGs of its syncs, single runs, the refused rows of a run.
+"""Queries a journal for people: the DAGs of its syncs, single runs, the rows of a run that were not delivered.
 
 Each function uses a connection that the caller has opened, and writes nothing. Moments are in UTC.
 """
@@ -45,9 +45,9 @@ def version_of(connection: sa.Connection, tables: JournalTables) -> int | None:
 
 
 def has_history(connection: sa.Connection, tables: JournalTables) -> bool:
-    """Whether the tables exist and have this version.
+    """Whether the tables exist and have the version of this package.
 
-    :raises JournalError: they were made by a newer version.
+    :raises JournalError: a newer version of the package made the tables.
     """
     version = version_of(connection, tables) or 0
     check_not_newer(tables.lines.fullname, version)
@@ -57,7 +57,7 @@ def has_history(connection: sa.Connection, tables: JournalTables) -> bool:
 def dags_of_syncs(connection: sa.Connection, tables: JournalTables) -> dict[str, set[str]]:
     """Return the DAGs with recorded runs, by sync."""
     runs = tables.runs.c
-    # Only runs that an earlier version has recorded are without a DAG; the run's id begins with it.
+    # Records of an earlier version have no DAG id, but their run id begins with it.
     old_run_id = sa.case((runs.dag_id.is_(None), runs.run_id))
     found: dict[str, set[str]] = {}
     for sync_id, dag_id, run_id in connection.execute(
@@ -70,9 +70,10 @@ def dags_of_syncs(connection: sa.Connection, tables: JournalTables) -> dict[str,
 def run_of(
     connection: sa.Connection, tables: JournalTables, dag_id: str, run_id: str, task_id: str, map_index: int
 ) -> RunRecord | None:
-    """Return the record of a task instance, if there is one.
+    """Return the record of a task instance; ``None`` if there is none.
 
-    :param run_id: of Airflow.
+    :param run_id: Airflow's run id, without the DAG id.
+    :param map_index: -1 if the task is not mapped.
     """
     runs = tables.runs.c
     query = sa.select(*_columns(tables)).where(
@@ -91,11 +92,11 @@ def refused_rows(
     after: int = 0,
     most: int = 50,
 ) -> list[RowOutcome]:
-    """Return rows of a run that were not delivered, in the order of their records.
+    """Return rows of a run that were not delivered, in the order in which they were recorded.
 
-    :param reason: only rows with this reason; empty: those without one.
+    :param reason: only rows with this reason; empty: only rows without a reason. ``None``: all.
     :param after: the id of the last row of the previous page.
-    :param most: the most rows.
+    :param most: largest number of rows.
     """
     outcomes = tables.outcomes
     query = sa.select(outcomes).where(
@@ -103,7 +104,7 @@ def refused_rows(
     )
     if reason is not None:
         query = query.where(sa.func.coalesce(outcomes.c.reason, "") == reason)
-    # PostgreSQL would search the records of all runs in the order of their ids until it has enough of this run.
+    # With a plain order by id, PostgreSQL would search the rows of all runs until it has enough rows of this run.
     in_order: Any = outcomes.c.id + 0 if connection.dialect.name == "postgresql" else outcomes.c.id
     return [_outcome(row) for row in connection.execute(query.order_by(in_order).limit(most))]
 
@@ -113,7 +114,7 @@ def _columns(tables: JournalTables) -> list[sa.Column[Any]]:
 
 
 def of_run(tables: JournalTables, run: RunRecord) -> list[Any]:
-    """Return the conditions for a run's outcomes."""
+    """Return the conditions for the outcomes of a run in the history."""
     outcomes = tables.outcomes.c
     return [outcomes.sync_id == run.sync_id, outcomes.run_key == run.run_key]
 
@@ -155,12 +156,12 @@ def _outcome(row: Any) -> RowOutcome:
 
 
 def dag_of(run_id: str) -> str:
-    """Return the DAG of a run id of the journal; an Airflow run id may have slashes, a DAG id has none."""
+    """Return the DAG id in a run id of the journal. Airflow's run id may have slashes, a DAG id has none."""
     return run_id.partition("/")[0]
 
 
 def place_of_task(task: str) -> tuple[str, int]:
-    """Return the task's id and its map index from a run's column ``task``, which is never empty."""
+    """Return the task id and the map index in a run's column ``task``, which is never empty."""
     task_id, _, place = task.rpartition("[")
     return task_id, int(place.removesuffix("]") or -1)
 

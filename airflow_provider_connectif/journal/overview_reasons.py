@@ -1,7 +1,7 @@
 """Counts the rows of a run that were not delivered, by reason.
 
-The history lists at most ``history_lines`` rows of each outcome, and is deleted before the record of the run. That
-record has the counts of all rows, but only of the commonest reasons, and without their outcomes.
+The history lists at most ``history_lines`` rows of each outcome, and is deleted before the record of the run. The
+record of the run counts all rows, but has only the commonest reasons, and not the outcomes that belong to them.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ _SKIPPED = "skipped"
 
 
 class ReasonCount(NamedTuple):
-    """Rows with one reason.
+    """The number of rows with one reason.
 
-    ``outcome``: empty if it is not known. ``is_listed``: whether the history has rows with exactly this reason.
+    ``outcome``: the outcome of these rows; empty if it is not known. ``is_listed``: whether the history has rows with
+    exactly this reason.
     """
 
     outcome: str
@@ -34,11 +35,11 @@ class ReasonCount(NamedTuple):
 
 @dataclass(frozen=True)
 class Reasons:
-    """The reasons of a run.
+    """The reasons why rows of a run were not delivered.
 
-    :param counts: the commonest first.
+    :param counts: the number of rows for each reason, the commonest reason first.
     :param more: number of further reasons in the history.
-    :param rows_without: number of rows that are in no count, as far as that is known.
+    :param rows_without: number of rows that are not in ``counts``, as far as that is known.
     """
 
     counts: Sequence[ReasonCount]
@@ -49,7 +50,7 @@ class Reasons:
 def reasons_of(connection: sa.Connection, tables: JournalTables, run: RunRecord, most: int = 50) -> Reasons:
     """Return the reasons why rows of a run were not delivered.
 
-    :param most: the most reasons of the history.
+    :param most: largest number of reasons to read from the history.
     """
     outcomes = tables.outcomes.c
     number = sa.func.count().label("number")
@@ -73,7 +74,7 @@ def _reasons(run: RunRecord, found: Sequence[Any]) -> Reasons:
     listed = [ReasonCount(row.outcome, row.reason or "", int(row.number)) for row in found]
     more = int(found[0].reasons) - len(found) if found else 0
     lines = {row.outcome: int(row.of_outcome) for row in found}
-    # If reasons are cut, all those of a further outcome may be among them.
+    # If the history has more reasons than were read, an outcome may be missing completely.
     unlisted = {
         outcome
         for outcome in NOT_DELIVERED
@@ -82,7 +83,7 @@ def _reasons(run: RunRecord, found: Sequence[Any]) -> Reasons:
     whole = [entry for entry in listed if entry.outcome not in unlisted]
     of_record = _of_record(run, listed, unlisted)
     if unlisted:
-        # A row may have several reasons, which the record counts one by one.
+        # A row may have several reasons, and the record of the run counts each of them.
         rest = [entry for entry in listed if entry.outcome in unlisted and not _is_counted(run, entry)]
         without = sum(run.counts[outcome] for outcome in unlisted)
         without -= sum(entry.rows for entry in (*rest, *of_record) if entry.outcome != _SKIPPED)
@@ -93,7 +94,7 @@ def _reasons(run: RunRecord, found: Sequence[Any]) -> Reasons:
 
 
 def _of_record(run: RunRecord, listed: Sequence[ReasonCount], unlisted: set[str]) -> list[ReasonCount]:
-    """Return the counts of the run's record, without those rows whose outcome is listed completely."""
+    """Return the counts of the run's record, without rows of outcomes that the history lists completely."""
     known: Counter[str] = Counter()
     outcome_of: dict[str, str] = {}
     for entry in listed:

@@ -10,17 +10,17 @@ from typing import Any
 REFUSED = ("invalid", "rejected", "held")
 DELIVERED = ("created", "updated", "imported", "deleted")
 NOT_IN_STEP = (*REFUSED, "undelivered", "skipped", "not_taken")
-"""The outcomes of rows that Connectif may not hold."""
+"""The outcomes of rows whose values Connectif may not have."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunTotals:
-    """The verdict and the counts of one task's run, or of several together.
+    """The verdict and the counts of one task of a run, or of several tasks together.
 
-    :param run_id: of Airflow, without the DAG's id.
+    :param run_id: Airflow's run id, without the DAG id.
     :param map_index: -1 if the task is not mapped.
-    :param verdict: ``None`` while it runs or waits, or if its process was killed.
-    :param counts: by the names of :data:`airflow_provider_connectif.journal.record_tables.RUN_COUNTS`.
+    :param verdict: the verdict; ``None`` while the task is running or waiting, or if its process was killed.
+    :param counts: the counts, by the names of :data:`airflow_provider_connectif.journal.record_tables.RUN_COUNTS`.
     """
 
     sync_id: str
@@ -46,12 +46,14 @@ class RunTotals:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord(RunTotals):
-    """The journal's record of one task's run.
+    """The journal's record of one task of a run.
 
-    :param run_key: identifies the run's outcomes within its sync.
+    :param run_key: identifies the outcomes of the task and its run within the sync.
     :param tries: number of attempts so far.
-    :param plan: the numbers of its plan, by name.
-    :param reasons: rows by reason, the commonest first.
+    :param waited_s: seconds for which the task waited for the rate limit.
+    :param way: the way of delivery; ``None`` if it is not recorded.
+    :param plan: the numbers of the plan, by name.
+    :param reasons: number of rows by reason, the commonest reason first.
     """
 
     run_key: str
@@ -64,9 +66,9 @@ class RunRecord(RunTotals):
 
 @dataclass(frozen=True, kw_only=True)
 class DagRunRecord(RunTotals):
-    """All tasks of one DAG run that belong to a sync: their worst verdict, and the sums of their counts.
+    """The tasks of one DAG run that belong to a sync: their worst verdict, and the sums of their counts.
 
-    ``task_id`` and ``map_index`` are those of a task with that verdict.
+    ``task_id`` and ``map_index`` are those of a task with the worst verdict.
 
     :param tasks: number of tasks that have begun.
     """
@@ -75,7 +77,7 @@ class DagRunRecord(RunTotals):
 
     @property
     def is_in_step(self) -> bool:
-        """Whether Connectif held every row of the source when the run ended."""
+        """Whether Connectif had the values of every row of the source when the run ended."""
         return self.verdict == "success" and not any(self.counts[name] for name in NOT_IN_STEP)
 
 
@@ -83,9 +85,9 @@ class DagRunRecord(RunTotals):
 class SyncOverview:
     """A sync and its last runs.
 
-    :param runs: of DAGs, the newest first, 30 at most.
-    :param in_step_at: when a DAG run last ended with every row delivered; ``None`` if no recorded run did.
-    :param pending: number of changes that a deferred task still has to send.
+    :param runs: the DAG runs, the newest first, 30 at most.
+    :param in_step_at: the end of the last DAG run that delivered every row; ``None`` if no recorded run did.
+    :param pending: number of changes that deferred tasks still have to send.
     """
 
     sync_id: str
@@ -98,8 +100,8 @@ class SyncOverview:
 class RowOutcome:
     """The outcome of one row.
 
-    :param contact_key: in the journal's form, possibly an HMAC; ``None`` if the row has no valid key.
-    :param properties: ids that were sent or planned.
+    :param contact_key: the key in the form of the tables, possibly an HMAC; ``None`` if the row has no valid key.
+    :param properties: the property ids that were sent or planned.
     """
 
     id: int

@@ -1,4 +1,4 @@
-"""Queries of a journal for the overview of its syncs. The tasks of one DAG run, such as mapped ones, count together."""
+"""Queries a journal for the overview of its syncs. The tasks of one DAG run, such as mapped tasks, count together."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WORST = ("failed", "try_again", None, "skipped", "success")
 
 
 def syncs(connection: sa.Connection, tables: JournalTables, sync_ids: Collection[str]) -> list[SyncOverview]:
-    """Return syncs by name, each with its last DAG runs."""
+    """Return the overviews of some syncs, in the order of their ids. Syncs without a recorded run are left out."""
     if not sync_ids:
         return []
     of_these = tables.runs.c.sync_id.in_(sorted(sync_ids))
@@ -41,9 +41,9 @@ def syncs(connection: sa.Connection, tables: JournalTables, sync_ids: Collection
 
 
 def _last_runs(tables: JournalTables, of_these: Any) -> Any:
-    """Return the query for the last DAG runs of each sync: one row for each, by sync, the newest first.
+    """Return a query for the last DAG runs of each sync. A DAG run has one row; the rows are by sync, the newest first.
 
-    There may be older ones among them: those of other syncs' DAG runs.
+    The result may have more DAG runs of a sync: those that are among the last ones of another sync.
     """
     runs = tables.runs
     begun = sa.func.max(runs.c.started_at).label("begun")
@@ -82,7 +82,7 @@ def _last_in_step(runs: Iterable[DagRunRecord]) -> datetime | None:
 
 
 def _in_step_at(connection: sa.Connection, tables: JournalTables, of_these: Any) -> dict[str, datetime]:
-    """Return when a DAG run of each sync last ended in step: all its tasks were."""
+    """Return, for each sync, the end of its last DAG run whose tasks all were in step."""
     runs = tables.runs.c
     nothing = [sa.func.coalesce(runs[name], 0) == 0 for name in NOT_IN_STEP]
     is_in_step = sa.and_(runs.verdict == "success", *nothing)

@@ -1,4 +1,4 @@
-"""Finds other syncs of a journal that write properties which only one sync should write."""
+"""Finds other syncs that write the same properties, for properties that only one sync should write."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ import sqlalchemy as sa
 
 from airflow_provider_connectif.journal.database import JournalDatabase
 
-_FORGOTTEN_AFTER_S = 30 * 86_400.0  # a sync that has not run for so long counts as gone
+_FORGOTTEN_AFTER_S = 30 * 86_400.0  # a sync that has not run for so long does not count any more
 
 
 def other_owners(
     database: JournalDatabase, sync_id: str, way: str, owned: Collection[str], *, read_only: bool = False
 ) -> dict[str, list[str]]:
-    """Return the other syncs that write some of these properties in the same way, and note that this one does.
+    """Record which properties this sync writes, and return the other syncs that write some of them.
 
-    :param way: of delivery: as in :func:`airflow_provider_connectif.journal.digests.digest_salt`.
-    :param owned: ids of the properties.
-    :param read_only: note nothing.
-    :return: property ids by sync id.
+    :param way: the result of :func:`airflow_provider_connectif.journal.digests.digest_salt` for this run. Syncs with
+        another value do not count.
+    :param owned: the ids of the properties.
+    :param read_only: record nothing.
+    :return: for each of these syncs, the ids of the properties that both syncs write.
     :raises JournalError: the database failed.
     """
     syncs, now = database.tables.syncs, time.time()

@@ -1,4 +1,4 @@
-"""A sync's earlier runs: the ids of their imports, the speed of imports at Connectif, and the account's window."""
+"""Reads from earlier runs of a sync: the ids and the speed of their imports, and the rate limit that they met."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _LARGEST_STEP = 10
 
 
 class PastImports:
-    """Imports and measurements of the earlier runs of a sync, from the journal's table of runs.
+    """Reads imports and measurements of the earlier runs of a sync from the journal's table of runs.
 
-    :param database: of the journal.
-    :param sync_id: which sync.
+    :param database: the database of the journal.
+    :param sync_id: the id of the sync.
     """
 
     def __init__(self, database: JournalDatabase, sync_id: str) -> None:
@@ -26,15 +26,15 @@ class PastImports:
         self._runs = database.tables.runs
         self._is_of_sync = self._runs.c.sync_id == sync_id
         self.is_there = True
-        """Whether the tables have the columns for it: those of an older version do not."""
+        """Whether the tables have the columns that are needed here. Tables of an older version do not."""
 
     def rows_per_second(self, rows: int) -> float | None:
-        """Return the rows per second of imports: the median of the last five comparable runs.
+        """Return the speed of imports in lines per second: the median of the last five comparable runs.
 
-        The time in Connectif's queue is a part of each import's time, so a small import looks slow: a run counts only
-        if it had at least a tenth of these lines.
+        The time of an import includes its time in Connectif's queue, so small imports look slow. Therefore a run is
+        comparable only if it imported at least a tenth of ``rows``.
 
-        :param rows: lines in all files of a plan.
+        :param rows: number of lines in all files of the plan.
         :return: ``None`` if there is no comparable run.
         :raises JournalError: the journal's database failed.
         """
@@ -54,7 +54,7 @@ class PastImports:
         return {import_id for line in found for import_id in json.loads(line.counts).get("imports", ())}
 
     def window(self) -> Allowance | None:
-        """Return the account's window from the last run that had to wait for one; ``None`` if no run had.
+        """Return the account's rate limit as the last run has met it that waited for it; ``None`` if no run did.
 
         :raises JournalError: the journal's database failed.
         """

@@ -18,23 +18,23 @@ from airflow_provider_connectif.reporting.verdict import Verdict
 
 @dataclass(frozen=True)
 class PastRun:
-    """One task of one run, its retries included.
+    """One task of one run, its retries included. A value is ``None`` if the record does not have it.
 
-    :param sync_id: the sync.
-    :param run_id: DAG and run.
-    :param task: the task, with its map index in brackets if it is mapped.
+    :param sync_id: the id of the sync.
+    :param run_id: the DAG id and Airflow's run id, joined by a slash.
+    :param task: the task id, with the map index in brackets if the task is mapped.
     :param tries: number of attempts.
-    :param verdict: on the last attempt; ``None`` if it has not ended, or its process was killed.
+    :param verdict: the verdict on the last attempt; ``None`` if it has not ended, or its process was killed.
     :param started_at: start of the first attempt.
-    :param ended_at: end of the last one.
-    :param duration_s: seconds between both.
-    :param read: rows read.
-    :param delivered: rows that Connectif has accepted, deletions included.
-    :param refused: rows invalid, rejected or held.
-    :param undelivered: rows whose attempts all failed, or that were not sent.
-    :param requests: HTTP requests.
-    :param outcomes: rows by outcome, without zeros.
-    :param reasons: rows by reason, if the history has them.
+    :param ended_at: end of the last attempt.
+    :param duration_s: seconds from ``started_at`` to ``ended_at``.
+    :param read: number of rows that were read.
+    :param delivered: number of rows that Connectif has accepted, deletions included.
+    :param refused: number of rows that were invalid, rejected or held.
+    :param undelivered: number of rows whose attempts all failed, or that were not sent.
+    :param requests: number of HTTP requests.
+    :param outcomes: number of rows by outcome, without zeros.
+    :param reasons: number of rows by reason; empty if no reasons are recorded.
     """
 
     sync_id: str
@@ -59,11 +59,11 @@ class PastRun:
 
 
 def past_runs(database: JournalDatabase, sync_id: str | None, most: int, *, not_green: bool = False) -> list[PastRun]:
-    """Return the last runs, the last one first.
+    """Return the last runs, the newest first.
 
-    :param database: open for reading; its tables have the version of this package.
-    :param sync_id: only of this sync.
-    :param most: the most runs.
+    :param database: the journal's database, open for reading; its tables have the version of this package.
+    :param sync_id: only runs of this sync; ``None``: of all syncs.
+    :param most: largest number of runs.
     :param not_green: only runs that neither succeeded nor were skipped, including those that have not ended.
     :raises JournalError: the database failed.
     """
@@ -79,7 +79,7 @@ def past_runs(database: JournalDatabase, sync_id: str | None, most: int, *, not_
 
 def _run_of(row: Mapping[str, Any]) -> PastRun:
     started_at, ended_at = _in_utc(row["started_at"]), _in_utc(row["ended_at"])
-    # Records of an earlier version have no columns for the counts, only what their attempts have counted together.
+    # Records of an earlier version have no columns for the counts, only a text with the counts of all their attempts.
     counts = json.loads(row["counts"] or "{}")
     counted = counts.get("outcomes", {}) if row["rows_read"] is None else row
     outcomes: dict[str, int] = {name: counted[name] for name in Outcome if counted.get(name)}

@@ -1,4 +1,4 @@
-"""The digests of properties that the journal stores for a contact, by the outcome of its patch."""
+"""Computes the digests of properties that the journal stores for a contact, before and after its patch."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from airflow_provider_connectif.records.outcomes import Outcome, Settled
 
 
 def remaining(patch: Patch) -> bytes | None:
-    """Return the digests of the properties that are not in doubt while a patch is in flight; ``None`` if none are
-    known.
+    """Return the digests of the properties that are not in doubt while a patch is in flight.
+
+    ``None`` if the journal has no digests of the contact's properties.
     """
     before = known_before(patch)
     if patch.removal == "delete" and patch.digests is not None:
@@ -34,13 +35,14 @@ def remaining(patch: Patch) -> bytes | None:
 
 
 def unchanged(patch: Patch, but: Collection[str] = ()) -> bytes | None:
-    """Return the digests of properties before a patch that was not accepted, without ranked ones that the row has
-    changed.
+    """Return the digests to store after a patch that was not accepted: those from before the patch.
 
-    Even if nothing was sent of these: a response may have shown that Connectif holds the row's value already, or that
-    the person has decided. If the source takes its change back, that must not look as if nothing had happened.
+    Ranked properties that the row has changed become doubtful, even if they were not sent. A response may have shown
+    that Connectif has the row's value already, or that the person has decided. If the source takes its change back, the
+    row must not look unchanged.
 
-    :param but: properties whose digests stay.
+    :param but: ranked properties that do not become doubtful.
+    :return: ``None`` if the journal has no digests of the contact's properties.
     """
     before = known_before(patch)
     return None if before is None else doubted(before, changed_ranks(patch) - set(but), patch.standings)
@@ -62,14 +64,15 @@ def accepted(patch: Patch) -> Digests | None:
     column = digests.properties
     if patch.counted_as is not None:
         column = updated(digests.before or b"", entries_of(only(column, patch.properties)))
-    # A file sets its properties whatever Connectif has; what it only fills, and what it leaves out, nobody has seen.
+    # A file sets its properties, whatever Connectif has. No response shows the properties that it only fills or leaves
+    # out, so these get the mark "unseen".
     column = without_marks(column, patch.standings.keys() & patch.properties.keys(), Mark.UNSEEN)
     column = updated(column, unseen_marks(changed_ranks(patch) - patch.properties.keys()))
     return digests._replace(properties=with_kept(column, patch))
 
 
 def without_seen(column: bytes | None, settled: Settled, patch: Patch) -> bytes | None:
-    """Return digests of properties without the marks of those that a response has shown, or that were sent."""
+    """Return digests without the mark "unseen" of properties that a response has shown, or that were sent."""
     if column is None or not patch.standings:
         return column
     is_shown = settled.outcome is Outcome.UNCHANGED or (settled.shown is not None and settled.shown.is_there)
@@ -78,22 +81,22 @@ def without_seen(column: bytes | None, settled: Settled, patch: Patch) -> bytes 
 
 
 def with_kept(column: bytes | None, patch: Patch) -> bytes | None:
-    """Return digests of properties, with marks for those that have become the person's own."""
+    """Return digests, with the mark "kept" for consents that belong to the person from now on."""
     return updated(column or b"", kept_marks(patch.kept)) if patch.kept else column
 
 
 def known_before(patch: Patch) -> bytes | None:
-    """Return the digests of properties before a patch; ``None`` if none are known."""
+    """Return the digests of the contact's properties before a patch; ``None`` if the journal has none."""
     return None if patch.digests is None else patch.digests.before
 
 
 def refused_before(part: Patch) -> set[str]:
-    """Return the properties that were rejected when they were sent alone, with the same row."""
+    """Return the properties of a part that were rejected before, when they were sent alone for the same row."""
     noted = frozenset(entries_of(known_before(part) or b""))
     marks = zip(part.properties, refused_marks(part.properties, refusable(part)), strict=True)
     return {name for name, mark in marks if mark in noted}
 
 
 def refusable(patch: Patch) -> str:
-    """Return the digest to hold if the patch is rejected: of its row, or of several rows together."""
+    """Return the digest by which the journal holds a rejected patch: that of its row, or of several rows together."""
     return "" if patch.digests is None else patch.digests.row or patch.digests.patch

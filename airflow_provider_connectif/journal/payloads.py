@@ -1,7 +1,7 @@
 """Packs the patches of a plan as text for the journal's database, encrypted if the journal stores no plain keys.
 
-The line of a contact in a file has no values. It has digests of the people whom that contact names besides its key, so
-that an erasure finds a file with a person's other key.
+The line of a contact in an import file has no values. It has digests of the people whom the contact names besides its
+key. By these, an erasure finds files that have a person under another key.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _DIGITS = 32
 class Payloads:
     """Packs and unpacks patches.
 
-    :param key_secret: set if the journal stores no plain keys: patches are encrypted with a key derived from it.
+    :param key_secret: the secret if the journal stores no plain keys. Patches are then encrypted with a key that is
+        derived from it.
     :param keeps_rows: whether rows are stored with their patches, for the rejects file.
     """
 
@@ -43,18 +44,21 @@ class Payloads:
         return text if self._fernet is None else str(self._fernet.encrypt(text.encode()), "ascii")
 
     def naming(self, people: Collection[PersonKey]) -> str | None:
-        """Return a text that names people by digests, instead of a patch; ``None`` if there are none."""
+        """Return a text that names people by digests, to store instead of a patch; ``None`` without people."""
         return _PEOPLE + " ".join(sorted(map(self._digest, people))) if people else None
 
     def named_in(self, text: str, people: Collection[PersonKey]) -> set[PersonKey]:
-        """Return which of some people a text of :meth:`naming` names."""
+        """Return those of some people whom a text names.
+
+        :param text: a result of :meth:`naming`.
+        """
         named = set(text.removeprefix(_PEOPLE).split(" "))
         return {person for person in people if self._digest(person) in named}
 
     def unpacked(self, line: Any) -> Patch:
         """Return the patch of a line of the table.
 
-        :raises JournalError: it was written with another secret.
+        :raises JournalError: the line cannot be decrypted, since it was stored with another secret or without one.
         """
         text = line.payload
         if self._fernet is not None:
@@ -63,7 +67,11 @@ class Payloads:
             try:
                 text = self._fernet.decrypt(text)
             except InvalidToken:
-                raise JournalError("the plan was written with another secret: clear the task", final=True) from None
+                words = (
+                    "the stored plan cannot be decrypted, since connectif_journal_secret or journal_key was changed: "
+                    "restore it, then clear the task; otherwise every contact counts as new"
+                )
+                raise JournalError(words, final=True) from None
         key, properties, row, *more = json.loads(text)
         # Plans of earlier versions have fewer fields; they were sent in the order of their rows.
         number, others, before, is_new, conditions = more + [line.number, {}, None, False, None][len(more) :]
@@ -83,7 +91,7 @@ class Payloads:
 
 
 def names_people(text: str) -> bool:
-    """Whether a text is from :meth:`Payloads.naming` instead of a patch."""
+    """Whether a text is from :meth:`Payloads.naming`. Otherwise it is a patch."""
     return text.startswith(_PEOPLE)
 
 

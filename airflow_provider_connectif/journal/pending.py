@@ -1,4 +1,4 @@
-"""The changes of a run between planning and sending: in memory while they are few, then in a file without a name."""
+"""Stores the changes of a run between planning and sending: a few in memory, more in a file without a name."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ _KEYS_AT_ONCE = 500
 class PendingChanges:
     """The changes that a run has to send, one for each contact.
 
-    Several rows of one contact become one change, by :meth:`Resource.merged`. Such a change has no row digest,
-    so that its rows do not look unchanged one by one the next time.
+    :meth:`Resource.merged` makes one change of several rows of a contact. Such a change has no row digest. With one,
+    its rows would look unchanged one by one in the next run.
 
-    Rows stay beside their changes: for the file of refused rows, and to conceal what a server quotes of them.
+    Rows are stored with their changes, for the rejects file, and to conceal values that a response quotes.
 
-    The file is a SQLite database that is unlinked as soon as it is open: nothing remains at any end of the process.
+    The file is a SQLite database that is unlinked as soon as it is open. However the process ends, nothing remains.
 
     :param resource: merges two rows of one key.
-    :param differences: reduces patches to the properties to send; ``None``: all are sent.
-    :param folder: of the file. Default: the system's temporary folder.
-    :param limit_bytes: the most bytes; more is an error, since a source must end.
+    :param differences: reduces patches to the properties to send; ``None``: all properties are sent.
+    :param folder: the folder of the file. Default: the system's temporary folder.
+    :param limit_bytes: largest size of the file in bytes. A larger one is an error, since a source must end.
     :raises PendingError: the folder cannot be written to.
     """
 
@@ -65,7 +65,7 @@ class PendingChanges:
         self._database = self._file.database
         self._lines = ChangeLines(resource)
         self.counts = PlanCounts(resource, sends_all=differences is not None and differences.sends_all)
-        """Counts of the changes."""
+        """The counts of the pending changes."""
         self._contacts = SeenTexts()
         self._is_indexed = False
         self._count = self._last_id = 0
@@ -74,7 +74,7 @@ class PendingChanges:
         self.merged = 0
         """Number of rows that became part of another row's change."""
         self.merged_contacts: list[str] = []
-        """Their contacts, until the caller clears the list."""
+        """The contacts of these rows. The caller clears the list."""
 
     def __len__(self) -> int:
         return self._count
@@ -91,12 +91,12 @@ class PendingChanges:
 
     @property
     def size_bytes(self) -> int:
-        """The size of the file in bytes; while everything is still in memory, the size that the file will have."""
+        """The size of the file in bytes. While all changes are in memory, it is the size that the file would have."""
         return self._file.size_bytes
 
     @property
     def beside(self) -> int:
-        """Number of urgent parts whose rows already have an outcome."""
+        """Number of urgent parts that are sent alone: their rows already have an outcome."""
         return self.count_of(Rank.BESIDE)
 
     def add(self, changes: Iterable[PendingChange]) -> None:
@@ -105,7 +105,7 @@ class PendingChanges:
         :raises PendingError: the disk is full, or the limit is reached.
         """
         lines: dict[str, tuple[Any, ...]] = {}
-        for change in changes:  # packed at once: two thousand changes take more memory than their lines
+        for change in changes:  # each is packed at once, since a line takes less memory than a change
             earlier = lines.get(change.contact)
             if earlier is not None:
                 first = self._lines.unpacked(earlier)
@@ -133,20 +133,24 @@ class PendingChanges:
         self._count += len(new)
 
     def holds(self, contacts: Collection[str]) -> set[str]:
-        """Return which of these contacts have a pending change."""
+        """Return those of some contacts that have a pending change."""
         return set(self._found(contacts))
 
     def patches_of(self, contacts: Collection[str]) -> dict[str, Patch]:
-        """Return the pending patches of these contacts."""
+        """Return the pending patches of some contacts, by contact."""
         return {contact: self._lines.unpacked(line[1:]).patch for contact, line in self._found(contacts).items()}
 
     def take_acknowledged(self) -> Iterator[str]:
-        """Take out merged changes that Connectif holds already; their contacts. They are gone when all were given."""
+        """Yield the contacts of merged changes that Connectif has accepted already.
+
+        These changes are removed when the last contact was yielded.
+        """
         return (change.contact for change in self._taken(_IS_HELD, HELD))
 
     def take_single(self) -> Iterator[PendingChange]:
-        """Take out changes that Connectif holds already and that no other row has joined. They are gone when all were
-        given.
+        """Yield changes of single rows that Connectif has accepted already.
+
+        These changes are removed when the last one was yielded.
         """
         return self._taken(_IS_SINGLE, HELD)
 
@@ -155,9 +159,10 @@ class PendingChanges:
         return list(self._taken(_IS_REFUSED, REFUSED_AGAIN))
 
     def _taken(self, which: str, flag: int | None = None) -> Iterator[PendingChange]:
-        """Remove changes and yield them one by one, since there may be many.
+        """Yield changes one by one, since there may be many; remove them after the last one.
 
-        :param flag: all of them have it; the file is not read if no change ever had it.
+        :param which: the SQL condition for the changes.
+        :param flag: a flag that all of them have. If no change ever had it, the file is not read.
         """
         if flag is not None and not self._lines.flags & flag:
             return
@@ -168,14 +173,14 @@ class PendingChanges:
         self._count -= self._database.execute(f"delete from changes where {which}").rowcount  # noqa: S608
 
     def contacts(self) -> Iterator[str]:
-        """Yield the contacts of all changes, in the form of the journal."""
+        """Yield the contacts of all changes, as keys in the journal's form."""
         for (contact,) in self._database.execute("select contact from changes"):
             yield contact.decode("utf-8", "surrogatepass")
 
     def unraise(self, contact: str) -> Digests | None:
-        """Let the change of a contact raise no property with ranks, and count as one of several rows.
+        """Remove raised ranked properties from the change of a contact; it then counts as a change of several rows.
 
-        :return: the digests after it, if nothing is left to send.
+        :return: the digests to store for the contact, if nothing is left to send; otherwise ``None``.
         """
         if self._differences is None:
             return None
@@ -187,7 +192,7 @@ class PendingChanges:
         return patch.digests if now.is_held else None
 
     def replace(self, change: PendingChange) -> None:
-        """Replace the change of a contact."""
+        """Replace the pending change of the same contact."""
         ((line_id, *line),) = self._found([change.contact]).values()
         self.counts.add(self._lines.unpacked(line), -1)
         self.counts.add(change)
@@ -195,7 +200,7 @@ class PendingChanges:
         self._ranks.add(change.rank)
 
     def drop(self, contacts: Collection[str]) -> None:
-        """Remove the changes of these contacts."""
+        """Remove the changes of some contacts."""
         found = self._found(contacts).values()
         for line in found:
             self.counts.add(self._lines.unpacked(line[1:]), -1)
@@ -204,11 +209,11 @@ class PendingChanges:
 
     @property
     def place(self) -> int:
-        """The id of the next change."""
+        """The id of the change that was added last; 0 if none was added."""
         return self._last_id
 
     def drop_since(self, place: int) -> None:
-        """Remove the changes that were added since :attr:`place` had this value, each for a different contact."""
+        """Remove the changes that were added since :attr:`place` had a value. Each must be of another contact."""
         for _ in self._taken(f"id > {int(place)}"):
             pass
 
@@ -219,13 +224,13 @@ class PendingChanges:
         return int(self._database.execute("select count(*) from changes where rank = ?", (rank,)).fetchone()[0])
 
     def batches(self, only: Collection[Rank] = tuple(Rank)) -> Iterator[list[Patch]]:
-        """Yield all patches in the order of their rank, then of their rows; read while they are sent.
+        """Yield the patches in batches, in the order of their ranks, and within a rank in the order of their rows.
 
-        A batch has at most 500 patches, and fewer of large ones.
+        A batch is read when it is needed. It has 500 patches at most, and fewer if they are large.
 
-        :param only: patches of these ranks.
+        :param only: the ranks of the patches to yield. Default: all.
         """
-        # A query for all ranks would sort a line for each change, in memory.
+        # One query for all ranks would sort all changes in memory.
         for rank in sorted(self._ranks.intersection(only)):
             self._position = (rank, 0)
             while batch := self._batch(*self._position):
@@ -238,8 +243,11 @@ class PendingChanges:
             yield self._lines.unpacked(line).patch
 
     def spread(self, most: int) -> list[Patch]:
-        """Return patches spread evenly over those that :meth:`batches` has not yielded yet; it will not yield them any
-        more.
+        """Return patches that are spread evenly over those that :meth:`batches` has not yielded yet.
+
+        :meth:`batches` does not yield the returned patches any more.
+
+        :param most: largest number of patches.
         """
         rank, last = self._position
         left = "not taken and (rank > ? or (rank = ? and id > ?))"
@@ -295,7 +303,7 @@ class PendingChanges:
         )
 
     def _found(self, contacts: Collection[str]) -> dict[str, Sequence[Any]]:
-        """Return the lines of these contacts, each after its id."""
+        """Return the lines of some contacts, by contact. The first value of a line is its id."""
         asked = self._contacts.maybe(contacts) if self._count else []
         if not asked:
             return {}
@@ -319,7 +327,7 @@ class PendingChanges:
             self._database.executemany(_UPDATE, again)
 
 
-# Filled only when a contact occurs for the second time: few do, and an index takes a third of the time of a write.
+# The index is made when a contact may occur for the second time. Without an index, a write takes a third less time.
 _INDEX_ALL = "insert into places (contact, id) select contact, id from changes"
 _COLUMNS = ", ".join(COLUMNS)
 _INSERT = f"insert into changes (id, {_COLUMNS}) values (?{', ?' * len(COLUMNS)})"  # noqa: S608 - names of ours

@@ -1,4 +1,4 @@
-"""The file of pending changes: a SQLite database without a name."""
+"""The file of pending changes: a SQLite database in a file without a name."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _PAGE_BYTES = 8192
 
 
 class PendingFile:
-    """A SQLite database that is unlinked as soon as it is open: nothing remains at any end of the process.
+    """A SQLite database whose file is unlinked as soon as it is open. However the process ends, nothing remains.
 
-    :param folder: of the file. Default: the system's temporary folder.
-    :param limit_bytes: the most bytes.
+    :param folder: the folder of the file. Default: the system's temporary folder.
+    :param limit_bytes: largest size of the file in bytes.
     :raises PendingError: the folder cannot be written to.
     """
 
@@ -27,7 +27,7 @@ class PendingFile:
         self._folder = Path(tempfile.gettempdir()) if folder is None else folder
         self._limit_bytes = limit_bytes
         self.database = self._opened()
-        """With the tables ``changes`` and ``places``; commits by itself, but within :meth:`guarded`."""
+        """The database with the tables ``changes`` and ``places``. Outside :meth:`guarded`, each statement commits."""
         self.database.execute(f"pragma max_page_count = {max(8, limit_bytes // _PAGE_BYTES)}")
 
     def close(self) -> None:
@@ -44,7 +44,7 @@ class PendingFile:
     def guarded(self, write: Callable[[], object], added_bytes: int) -> None:
         """Write in one transaction.
 
-        :param added_bytes: about how many are added.
+        :param added_bytes: approximate number of bytes that are added.
         :raises PendingError: the disk is full, the limit is reached, or the file cannot be written to.
         """
         size = 0

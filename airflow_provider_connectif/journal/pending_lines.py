@@ -17,19 +17,20 @@ _encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  #
 MERGED, HELD, REFUSED_AGAIN, _NEW, _OF_TEXTS, _DELIVERED, WAITS = 1, 2, 4, 8, 16, 32, 64
 """Bits of the column ``flags``."""
 COLUMNS = ("contact", "rank", "number", "flags", "payload")
-"""The columns of a line: few, since each takes time."""
+"""The columns of a line. They are few, since each column takes time."""
 
 
 _CONDITIONS = Patch._fields.index("was_delivered") + 1
 _NO_CONDITIONS = Patch(0, "", {}, {})[_CONDITIONS:]
-"""The usual values of the fields of :func:`conditions_of`; comparing with them is fast."""
+"""The usual values of the fields that :func:`conditions_of` stores. If a patch has these, nothing is stored."""
 
 
 class Rank(IntEnum):
-    """The order in which changes are sent; the lowest first.
+    """The order in which changes are sent: the lowest rank first.
 
-    ``BESIDE``: the urgent part of a row that is not sent and already has an outcome. ``URGENT``: must not wait for
-    others, whether the contact is new, was rejected before, or neither. ``REMOVED``: its contact has left the source.
+    ``BESIDE``: the urgent part of a row that has an outcome already; the row itself is not sent. ``URGENT``: a change
+    that must not wait for other changes, whether its contact is new or not. ``REMOVED``: the contact has left the
+    source.
     """
 
     BESIDE = 0
@@ -43,11 +44,12 @@ class Rank(IntEnum):
 class PendingChange(NamedTuple):
     """A patch to send.
 
-    ``patch``: with the digests for the journal. ``contact``: the contact's key in one form for all spellings
-    (:meth:`airflow_provider_connectif.records.resource.Resource.same_key`). ``rank``: when it is sent.
-    ``known_whole``: the digest of everything that Connectif holds, if its properties are not known one by one.
-    ``refused_digest``: of the last refusal. ``is_merged``: whether the change comes from several rows; then
-    ``is_held``: whether Connectif holds all of it, ``is_refused``: whether it was rejected before and has not changed.
+    ``patch``: the patch, with the digests for the journal. ``contact``: the contact's key in one form for all spellings
+    (:meth:`airflow_provider_connectif.records.resource.Resource.same_key`). ``rank``: its place in the order of
+    sending. ``known_whole``: one digest of all properties that Connectif has accepted, if these are not known one by
+    one. ``refused_digest``: the digest of the row or patch that was rejected last. ``is_merged``: whether the change is
+    made from several rows. ``is_held``: whether Connectif has accepted all of it already. ``is_refused``: whether a
+    change of several rows was rejected before and has not changed.
     """
 
     patch: Patch
@@ -63,17 +65,17 @@ class PendingChange(NamedTuple):
 class ChangeLines:
     """Packs changes as lines, and unpacks them.
 
-    A change of one row from the database's texts is stored as these texts, with the ids of the properties to send.
-    Preparing the row again costs no more than reading JSON, and nothing must be written as JSON while the source is
-    read. Other changes are stored as JSON, with their rows.
+    If a source yields the texts of its database, a change of one row is stored as these texts, with the ids of the
+    properties to send. Then no JSON is written while the source is read, and preparing the row again takes no more time
+    than reading JSON. Other changes are stored as JSON, with their rows.
 
-    :param resource: prepares rows: the same row gives the same change.
+    :param resource: prepares rows. It makes the same change from the same row.
     """
 
     def __init__(self, resource: Resource) -> None:
         self._resource = resource
         self.flags = 0
-        """All bits of all lines that were packed."""
+        """The bits that at least one packed line has had."""
         self._forms: list[RowForm] = []
         self._last_form: RowForm | None = None
         self._last_number: int | None = None
@@ -110,9 +112,10 @@ class ChangeLines:
         return PendingChange(patch, contact.decode("utf-8", "surrogatepass"), Rank(rank), whole, refused, *states)
 
     def _of_texts(self, change: PendingChange) -> bytes | None:
-        """Return a head as text, a blank line, digests before and after, and texts; ``None`` if that is not sufficient.
+        """Return a change as the texts of its row; ``None`` if these are not sufficient.
 
-        The head has the form of the texts and the digests, the conditions as JSON, and the ids that are sent.
+        The result is a head, a blank line, the digests before and after the change, and the texts. The head has the
+        number of the texts' form, the sizes and values of digests, the conditions as JSON, and the ids to send.
         """
         patch, digests = change.patch, change.patch.digests
         row = patch.row
@@ -151,7 +154,7 @@ class ChangeLines:
         return with_conditions(Patch(number, made.key, properties, row, digests, others=others), conditions)
 
     def _is_told_by_texts(self, change: PendingChange) -> bool:
-        """Whether texts and digests contain the whole change; except for merged ones, nearly all do."""
+        """Whether the texts and the digests contain the whole change. For nearly all changes of one row they do."""
         digests = change.patch.digests
         if change.refused_digest is not None or change.patch.counted_as is not None:
             return False
@@ -166,8 +169,8 @@ class ChangeLines:
         return is_known and digests.mapping == self._mapping
 
     def _number_of(self, form: RowForm) -> int | None:
-        """Return the number of the form of a row's texts, if the same texts always become the same values."""
-        if form is not self._last_form:  # each batch has its own form, and all are equal
+        """Return the number of the form of a row's texts; ``None`` if the same texts may become different values."""
+        if form is not self._last_form:  # each batch has an object of its own, and all are equal
             self._last_form, self._last_number = form, None
             if form.converted.types is not None:
                 if form not in self._forms:
@@ -177,7 +180,7 @@ class ChangeLines:
 
 
 def size_of(line: Sequence[Any]) -> int:
-    """Return the bytes of the row and the patch of a line."""
+    """Return the size in bytes of the payload of a line: its patch and its row."""
     return len(line[-1])
 
 

@@ -25,19 +25,20 @@ from airflow_provider_connectif.records.outcomes import taken_over
 from airflow_provider_connectif.records.rows import BATCH_BYTES
 
 _LINES_AT_ONCE = 1000
-_FIRST_LINES = 100  # their size is known only afterwards
+_FIRST_LINES = 100  # lines in the first batch; the size of a line is not known before
 
 
 class Plan:
-    """The pending patches of one task of one run.
+    """The pending patches of one task of one run, in the journal's database.
 
-    :param database: the journal's.
-    :param sync_id: the stream of rows that the task delivers.
+    :param database: the journal's database.
+    :param sync_id: the id of the sync.
     :param run_id: the run.
     :param task: distinguishes the tasks of a run.
-    :param key_secret: set if the journal stores no plain keys: patches are encrypted with a key derived from it.
+    :param key_secret: the secret if the journal stores no plain keys. Patches are then encrypted with a key that is
+        derived from it.
     :param keeps_rows: whether rows are stored with their patches, for the rejects file.
-    :param retention_s: seconds after which any run may delete a plan that was not continued.
+    :param retention_s: seconds after which any run may delete a plan that no process has continued.
     """
 
     def __init__(
@@ -68,9 +69,9 @@ class Plan:
         return sa.and_(plans.sync_id == self._sync_id, plans.run_id == self.run_id, plans.task == self._task)
 
     def load(self) -> dict[str, Any] | None:
-        """Return the state of the previous process, or ``None`` if there is no plan.
+        """Return the state that the previous process stored; ``None`` if there is no plan.
 
-        :meth:`add` continues the numbers of its patches.
+        After that, :meth:`add` numbers patches from the last number of the stored patches on.
         """
         query = sa.select(self._plans.c.plan_id, self._plans.c.state).where(self._is_mine)
         found = self._database.read(lambda connection: connection.execute(query).first())
@@ -83,10 +84,9 @@ class Plan:
         return state
 
     def sweep(self, *, keeps_mine: bool = False) -> None:
-        """Delete the plans of earlier attempts of this task and of other runs of the sync, and all plans that are too
-        old.
+        """Delete plans of earlier attempts of this task and of other runs of the sync, and all plans that are too old.
 
-        Plans that name open imports stay: see :meth:`with_open_imports`.
+        Plans with open imports stay until they are too old: see :meth:`with_open_imports`.
 
         :param keeps_mine: keep the plan of this task.
         """
@@ -102,11 +102,11 @@ class Plan:
         return sa.and_(self._plans.c.sync_id == self._sync_id, self._plans.c.run_id != self.run_id)
 
     def with_open_imports(self, *, includes_mine: bool = False) -> list[tuple[Plan, dict[str, Any]]]:
-        """Return the plans of other runs of the sync with unsettled imports, the oldest first, with their states.
+        """Return the plans of other runs of the sync that have open imports, each with its state; the oldest first.
 
-        It needs the claim to the sync, so that these runs are no longer running.
+        This process must have the claim to the sync. Then these runs are no longer running.
 
-        :param includes_mine: also the plan of an earlier attempt of this task that imported.
+        :param includes_mine: whether to return the plan of an earlier attempt of this task, too.
         """
         plans = self._plans.c
         is_earlier = sa.or_(self._is_of_another_run, self._is_mine) if includes_mine else self._is_of_another_run
@@ -125,7 +125,7 @@ class Plan:
     def add(self, patches: Iterable[Patch], same_contact: Any) -> None:
         """Store patches, in the order of sending.
 
-        They are written in blocks of a thousand, and the rest by :meth:`save`.
+        The patches are written in blocks of a thousand. :meth:`save` writes the rest.
 
         :param same_contact: returns the journal's form of a contact key.
         """
@@ -150,13 +150,13 @@ class Plan:
     def save(self, state: Mapping[str, Any]) -> None:
         """Store the remaining patches and the state of the run.
 
-        :raises JournalError: another attempt has taken over, and this plan with it.
+        :raises JournalError: another attempt has taken over the sync and this plan.
         """
         self._write_gathered(state=json.dumps(state))
 
     @property
     def import_lines(self) -> ImportLines:
-        """The contacts of the run's files, if it imports."""
+        """The contacts of the run's import files. A plan is created if there is none yet."""
         return ImportLines(self._database, self._pending, self._made(), self._written_key, self._payloads)
 
     def save_in(self, connection: sa.Connection, state: Mapping[str, Any]) -> None:
@@ -174,7 +174,7 @@ class Plan:
     def patches(self) -> Iterator[Sequence[Patch]]:
         """Yield the pending patches in the order in which they were added, in batches.
 
-        :raises JournalError: another attempt has taken over, and this plan with it.
+        :raises JournalError: another attempt has taken over the sync and this plan.
         """
         self._write_gathered()
         pending, last, at_once = self._pending.c, 0, _FIRST_LINES
@@ -182,7 +182,9 @@ class Plan:
             after = sa.and_(pending.plan_id == self._plan_id, pending.number > last)
             query = sa.select(self._pending).where(after).order_by(pending.number).limit(at_once)
             lines = self._database.rows(query)
-            self._database.write(self._keep)  # after the query: deleted lines do not mean the end of the plan
+            # After the query: if another attempt has deleted the plan, this raises an error. Otherwise an empty result
+            # would look like the end of the plan.
+            self._database.write(self._keep)
             if not lines:
                 return
             last = lines[-1].number
@@ -191,16 +193,22 @@ class Plan:
             yield [self._payloads.unpacked(line) for line in lines]
 
     def settle(self, connection: sa.Connection, places: Sequence[int]) -> int:
-        """Remove changes whose outcome is known, in the transaction that records it; return how many there were."""
+        """Remove changes from the plan, in the transaction that records their outcomes.
+
+        :param places: the places of the changes in the plan.
+        :return: number of removed changes.
+        """
         pending = self._pending.c
         of_these = sa.and_(pending.plan_id == self._plan_id, pending.number.in_(places))
         return connection.execute(sa.delete(self._pending).where(of_these)).rowcount
 
     def settle_counted(self, connection: sa.Connection, places: Collection[int]) -> None:
-        """Remove changes whose outcome is counted, in the transaction that records it.
+        """Remove changes whose outcomes are counted, in the transaction that records these outcomes.
 
-        An erasure may have removed some of them while their requests were running. It counts what it removes, so that
-        count is reduced by these: each row has one outcome.
+        An erasure may have removed some of the changes while their requests were running, and has counted them as
+        removed. That count is reduced by these changes, so that each row has one outcome.
+
+        :param places: the places of the changes in the plan.
         """
         missing = len(set(places)) - self.settle(connection, sorted(set(places)))
         if missing:
@@ -210,13 +218,16 @@ class Plan:
             connection.execute(sa.update(self._plans).where(of_plan).values(removed=left))
 
     def take_removed(self) -> int:
-        """Return how many rows erasures have removed since the last call; changes without a row do not count."""
+        """Return the number of rows that erasures have removed since the last call.
+
+        Changes without a row of their own do not count.
+        """
         if self._plan_id is None:
             return 0
         of_plan = self._plans.c.plan_id == self._plan_id
 
         def take(connection: sa.Connection) -> int:
-            # Locks the line first, so that no erasure changes it in between.
+            # This locks the line, so that no erasure changes it before it is set to 0.
             connection.execute(sa.update(self._plans).where(of_plan).values(removed=self._plans.c.removed))
             found = connection.execute(sa.select(self._plans.c.removed).where(of_plan)).scalar() or 0
             if found:
@@ -233,14 +244,19 @@ class Plan:
             self._plan_id = None
 
     def _keep(self, connection: sa.Connection, **values: Any) -> None:
-        """Renew the plan's retention. Until the transaction ends, nobody can delete the plan."""
+        """Renew the plan's retention. Until the transaction ends, no other process can delete the plan.
+
+        :param values: values of further columns of the plan.
+        :raises JournalError: another process has deleted the plan.
+        """
         kept = sa.update(self._plans).where(self._plans.c.plan_id == self._plan_id)
         if not connection.execute(kept.values(kept_until=time.time() + self._retention_s, **values)).rowcount:
             raise taken_over(self._sync_id)
 
     def _made(self) -> str:
-        """Return the plan's id: each attempt gets a new one, so that a leftover process of an earlier attempt cannot
-        write to it.
+        """Return the plan's id; create the plan if there is none.
+
+        Each attempt gets a new id, so a leftover process of an earlier attempt cannot write to the plan.
         """
         if self._plan_id is None:
             made = uuid.uuid4().hex
@@ -256,7 +272,7 @@ class Plan:
         return self._plan_id
 
     def _write_gathered(self, **values: Any) -> None:
-        """Write the gathered patches, and columns of the plan in the same transaction."""
+        """Write the collected patches, and values of the plan's columns in the same transaction."""
         if not (self._gathered or values):
             return
         plan_id = self._made()
@@ -275,7 +291,7 @@ class Plan:
         def delete(connection: sa.Connection) -> None:
             ids = [row.plan_id for row in connection.execute(sa.select(self._plans.c.plan_id).where(which))]
             if ids:
-                # The plans first, which waits for processes that are writing their lines.
+                # The plans first. This waits for processes that are writing lines of these plans.
                 connection.execute(sa.delete(self._plans).where(self._plans.c.plan_id.in_(ids)))
                 connection.execute(sa.delete(self._pending).where(self._pending.c.plan_id.in_(ids)))
 

@@ -1,4 +1,4 @@
-"""Counts the pending changes of a run one by one, so that they need not be read again."""
+"""Counts the pending changes of a run when they are added, so that they need not be read again."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from airflow_provider_connectif.reporting.requests import Cost, Requests
 class PlanCounts:
     """The numbers of pending changes.
 
-    ``to_create``, ``to_change``: changes of rows, by whether this sync has delivered something of their key before.
-    ``only_refreshed``: changes in ``to_change`` that are sent although nothing differs. ``lowered``, ``raised``:
-    changes with a ranked property below, above the value that was accepted last. ``removals``: changes for keys that
-    left the source. ``properties``: changes by the id of a property that they send. ``least``, ``most``: requests by
-    PATCH, if none is rejected. ``alone``: changes of which a part is sent alone if the rest is rejected.
+    ``to_create``: changes of rows whose contact this sync has not delivered before. ``to_change``: changes of the other
+    rows. ``only_refreshed``: changes in ``to_change`` that are sent although nothing differs. ``lowered``, ``raised``:
+    changes that set a ranked property below or above the value that was accepted last. ``removals``: changes for
+    contacts that left the source. ``properties``: by property id, the changes that set this property. ``least``,
+    ``most``: bounds of the number of requests by PATCH, if no request is rejected. ``alone``: changes of which a part
+    is sent alone if the rest is rejected.
 
     :param resource: knows which properties have ranks, and the cost of a change.
     :param sends_all: whether changes are sent although nothing differs.
@@ -29,7 +30,7 @@ class PlanCounts:
         self._resource = resource
         self._sends_all = sends_all
         self._conditional = resource.ranks.keys() | resource.modes.keys()
-        """Properties that a response may decide about, or that may be sent alone."""
+        """Properties with ranks or a write mode: a response may decide about them, or they may be sent alone."""
         self.to_create = self.to_change = self.only_refreshed = 0
         self.lowered = self.raised = self.removals = 0
         self.properties: Counter[str] = Counter()
@@ -38,7 +39,7 @@ class PlanCounts:
     def add(self, change: PendingChange, sign: int = 1) -> None:
         """Count a change.
 
-        :param sign: -1 to remove one again.
+        :param sign: 1 to count the change, -1 to undo that.
         """
         patch = change.patch
         least, most = self._resource.requests(patch)
@@ -64,9 +65,9 @@ class PlanCounts:
                 self.only_refreshed += sign
 
     def by_request(self, allowance: Allowance) -> Cost:
-        """Return the cost by PATCH, at least one request for each change.
+        """Return the cost of sending all changes by PATCH.
 
-        :param allowance: of the account, as far as it is known.
+        :param allowance: the account's rate limit, as far as it is known.
         """
         seconds = allowance.seconds_for(self.most)
         return Cost(Requests(self.least, self.most + self.alone), 0, seconds, "patch", "the operator sends by PATCH")

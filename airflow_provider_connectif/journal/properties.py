@@ -1,13 +1,16 @@
-"""Digests of single properties: they show which of a contact's properties Connectif has accepted, without storing
-values.
+"""Digests of single properties. They show which values Connectif has accepted for a contact, without storing values.
 
-A line of the journal has them in one column, with an entry of 12 bytes for each property: four for the property, and
-eight for its value. A property without an entry is not known, so it is sent with the contact's next change.
+A line of the journal has them in its column ``properties``. The column has an entry of 12 bytes for each property: four
+for the property, and eight for its value. If a property has no entry, its value at Connectif is not known. Then it is
+sent with the contact's next change.
 
-A property whose values have ranks may have marks, too. They are entries under names that no property has: it is *kept*
-for the person; the value *before* a request whose response has not arrived; the row with which it was *refused* when it
-was sent alone; *unseen*, since the sync created the contact or imported the value, and no response has shown it. A
-property with a write mode has that last mark while it is to follow the request that created the contact.
+A property whose values have ranks may also have marks, which are entries under names that no property has:
+
+- *kept*: the property belongs to the person from now on.
+- *before*: the value before a request whose response has not arrived.
+- *refused*: the row for which the property was sent alone and rejected.
+- *unseen*: this sync created the contact or imported the value, and no response has shown the value since. A property
+  with a write mode has this mark, too, while its own request is to follow the request that created the contact.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ def entries_of(column: bytes) -> list[bytes]:
 
 
 def updated(column: bytes, entries: Sequence[bytes]) -> bytes:
-    """Return a column with these entries, and the existing entries of other properties."""
+    """Return a column with new entries, and with its existing entries of other properties."""
     names = {entry[:_NAME_BYTES] for entry in entries}
     others = [entry for entry in entries_of(column) if entry[:_NAME_BYTES] not in names]
     return b"".join([*others, *entries])
@@ -44,7 +47,7 @@ def updated(column: bytes, entries: Sequence[bytes]) -> bytes:
 def compared(column: bytes, entries: Sequence[bytes]) -> tuple[list[int], bytes]:
     """Compare the entries of a patch with a column.
 
-    :return: the indexes of the entries that the column does not have, and the column from :func:`updated`.
+    :return: the indexes of those entries that the column does not have, and the result of :func:`updated`.
     """
     joined = b"".join(entries)
     start = len(column) - len(joined)
@@ -62,17 +65,17 @@ def compared(column: bytes, entries: Sequence[bytes]) -> tuple[list[int], bytes]
 
 @lru_cache(maxsize=256)
 def _form_of(entries: int) -> Struct:
-    """Return the form of so many entries: unpacking a column takes a tenth of the time of slicing it."""
+    """Return the struct of a column with so many entries. Unpacking takes a tenth of the time of slicing."""
     return Struct(f"{_ENTRY_BYTES}s" * entries)
 
 
 def are_more(column: bytes, entries: int) -> bool:
-    """Whether a column has more entries than ``entries``: of other properties, or marks."""
+    """Whether a column has more than a number of entries. The others are marks, or entries of other properties."""
     return len(column) > entries * _ENTRY_BYTES
 
 
 def without(column: bytes, property_ids: Iterable[str]) -> bytes:
-    """Return a column without the entries of some properties, whose values at Connectif are not known."""
+    """Return a column without the entries of some properties. Their values then count as not known."""
     names = {_name(property_id) for property_id in property_ids}
     return b"".join([entry for entry in entries_of(column) if entry[:_NAME_BYTES] not in names])
 
@@ -84,7 +87,7 @@ def only(column: bytes, property_ids: Iterable[str]) -> bytes:
 
 
 def changed(before: bytes, after: bytes, property_ids: Iterable[str]) -> set[str]:
-    """Return which of these properties have an entry in a column that it did not have before."""
+    """Return those of some properties whose entry is in the column ``after`` and not in the column ``before``."""
     names = {entry[:_NAME_BYTES] for entry in frozenset(entries_of(after)).difference(entries_of(before))}
     return {property_id for property_id in property_ids if _name(property_id) in names}
 
@@ -112,31 +115,35 @@ def unseen_marks(property_ids: Iterable[str]) -> list[bytes]:
 
 
 def marked_kept(column: bytes, property_ids: Iterable[str]) -> bytes:
-    """Return only the marks of a column for those of these properties that are kept for the person."""
+    """Return only the marks *kept* of some properties that a column has."""
     return only(column, [property_id + Mark.KEPT for property_id in property_ids])
 
 
 def refused_marks(property_ids: Iterable[str], row_digest: str) -> list[bytes]:
-    """Return the marks that these properties were rejected when they were sent alone, with a row of this digest."""
+    """Return the marks that some properties were rejected when they were sent alone for a row.
+
+    :param row_digest: the digest of that row.
+    """
     value = hashlib.blake2b(row_digest.encode(), digest_size=_VALUE_BYTES).digest()
     return [_mark_name(property_id, Mark.REFUSED) + value for property_id in property_ids]
 
 
 def value_digest(column: bytes, property_id: str, mark: Mark | None = None) -> bytes | None:
-    """Return the value digest of a property, or of one of its marks; ``None`` if there is none."""
+    """Return the value in the entry of a property, or in one of its marks; ``None`` if a column does not have it."""
     name = _name(property_id) if mark is None else _mark_name(property_id, mark)
     return next((entry[_NAME_BYTES:] for entry in entries_of(column) if entry[:_NAME_BYTES] == name), None)
 
 
 def without_marks(column: bytes, property_ids: Iterable[str], *marks: Mark) -> bytes:
-    """Return a column without some marks of these properties."""
+    """Return a column without some marks of some properties."""
     return without(column, [property_id + mark for property_id in property_ids for mark in marks])
 
 
 def doubted(column: bytes, property_ids: Iterable[str], ranked: Collection[str]) -> bytes:
-    """Return a column while properties are in flight: their values at Connectif are not known.
+    """Return a column without the entries of properties that are in flight, whose values are not known.
 
-    :param ranked: properties whose entries stay as marks, so that a raise or a fall can still be recognised.
+    :param ranked: properties whose entries become marks *before*. Later, these still show whether a value is raised or
+        lowered.
     """
     ids = list(property_ids)
     entries = {entry[:_NAME_BYTES]: entry[_NAME_BYTES:] for entry in entries_of(column)}
@@ -149,7 +156,7 @@ def doubted(column: bytes, property_ids: Iterable[str], ranked: Collection[str])
 
 
 def of_ranked(column: bytes, property_ids: Iterable[str]) -> bytes:
-    """Return the entries and marks of some ranked properties, and nothing else."""
+    """Return a column with only the entries and marks of some ranked properties, without marks *refused*."""
     named = [[name, name + Mark.KEPT, name + Mark.BEFORE, name + Mark.UNSEEN] for name in property_ids]
     return only(column, [name for names in named for name in names])
 
@@ -157,8 +164,8 @@ def of_ranked(column: bytes, property_ids: Iterable[str]) -> bytes:
 class Known(NamedTuple):
     """The journal's knowledge of a contact's properties at Connectif.
 
-    ``column``: digests of single properties. ``None`` if they are not known one by one, as in lines of earlier
-    versions; ``whole`` is then the digest of everything that was sent together, if it is known.
+    ``column``: digests of single properties; ``None`` if these are not known one by one, as in lines of earlier
+    versions. ``whole``: in that case, one digest of all properties that were sent together; ``None`` if there is none.
     """
 
     column: bytes | None = None
@@ -168,18 +175,18 @@ class Known(NamedTuple):
 class PropertyDigester:
     """Digests the properties of contacts.
 
-    :param salt: of the digests. Digests with another salt do not count: those of another way of delivery, or another
-        secret.
-    :param modes: write modes of properties: in another mode the same value has another digest.
+    :param salt: the salt of the digests. Digests with another salt do not count, such as those of another way of
+        delivery or another secret.
+    :param modes: the write modes of properties. In another mode, the same value has another digest.
     """
 
     def __init__(self, salt: str, modes: Mapping[str, str] = MappingProxyType({})) -> None:
         self._seeds = _Seeds(hashlib.blake2b(salt.encode(), digest_size=32).digest(), modes)
 
     def entries(self, contact: str, properties: Mapping[str, Any]) -> list[bytes]:
-        """Return the entries of a contact's properties, in their order.
+        """Return the entries of a contact's properties, in the order of ``properties``.
 
-        :param contact: its key, in one form for all spellings.
+        :param contact: the contact's key, in one form for all spellings.
         :param properties: JSON-ready values by property id.
         """
         prefix, seeds, entries = f"{contact}\n".encode("utf-8", "surrogatepass"), self._seeds, []
@@ -191,7 +198,7 @@ class PropertyDigester:
         return entries
 
     def contradicts(self, contact: str, column: bytes, properties: Mapping[str, Any]) -> bool:
-        """Whether a column has an entry of one of these properties for another value.
+        """Whether a column has an entry for another value of one of some properties.
 
         :param contact: as in :meth:`entries`.
         """
@@ -203,7 +210,7 @@ class PropertyDigester:
         return False
 
     def are_known(self, column: bytes, property_ids: Iterable[str]) -> list[str]:
-        """Return which of these properties have an entry, or had one before a doubt."""
+        """Return those of some properties that have an entry or a mark *before* in a column."""
         names = {entry[:_NAME_BYTES] for entry in entries_of(column)}
         return [
             property_id
@@ -212,9 +219,9 @@ class PropertyDigester:
         ]
 
     def standing(self, contact: str, property_id: str, values: Sequence[str], column: bytes) -> Standing:
-        """Return a column's knowledge of a ranked property.
+        """Return what a column shows about a property with ranks or a write mode.
 
-        :param values: from the lowest rank to the highest.
+        :param values: the values of the property, from the lowest rank to the highest; empty without ranks.
         """
         known = {entry[:_NAME_BYTES]: entry[_NAME_BYTES:] for entry in entries_of(column)}
         entry = known.get(_name(property_id))
@@ -235,10 +242,10 @@ class PropertyDigester:
 
 
 class _Seeds(dict[str, tuple[bytes, Callable[[], Any]]]):
-    """The beginning of a property's entry, and of the digest of its value, by the property's id.
+    """By property id: the beginning of the property's entries, and a function that begins the digest of a value.
 
-    :param key: of the digests.
-    :param modes: write modes of properties.
+    :param key: the key of the digests.
+    :param modes: the write modes of properties.
     """
 
     def __init__(self, key: bytes, modes: Mapping[str, str]) -> None:

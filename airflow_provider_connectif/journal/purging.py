@@ -17,12 +17,12 @@ _ROWS_AT_ONCE = 500
 class Purge:
     """Deletes old history, or all data of one sync.
 
-    The last record of each task of a sync stays in the history: the next run compares its rows without a key with it.
+    The record of the last run of each task stays: the next run compares its number of rows without a key with it.
 
-    :param database: open; its tables have the version of this package.
-    :param sync_id: only of this sync.
-    :param before: history from this moment on stays.
-    :param everything: delete all lines, plans and history of the sync; its next run sends every row.
+    :param database: the journal's database, open; its tables have the version of this package.
+    :param sync_id: delete only data of this sync; ``None``: of all syncs.
+    :param before: delete history from before this moment.
+    :param everything: delete all lines, plans and history of the sync. The next run then sends every row.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Purge:
         self._tables = database.tables
 
     def counts(self) -> dict[str, int]:
-        """Return the numbers of rows that would be deleted, by kind.
+        """Return the numbers of lines that would be deleted, by kind.
 
         :raises JournalError: the database failed.
         """
@@ -45,17 +45,17 @@ class Purge:
         return counts
 
     def check_not_held(self) -> None:
-        """Check that no run has a claim to the sync now, also during a deferral; its lines must not be deleted.
+        """Check that no run has a claim to the sync. Running and deferred runs have one, and need their lines.
 
-        :raises JournalError: a run has one, or the database failed.
+        :raises JournalError: a run has a claim, or the database failed.
         """
         if self._everything:
             self._database.read(self._refuse_held)
 
     def carry_out(self) -> dict[str, int]:
-        """Delete, in one transaction.
+        """Delete the data, in one transaction.
 
-        :return: the numbers of deleted rows, by kind.
+        :return: the numbers of deleted lines, by kind.
         :raises JournalError: a run has begun in the meantime, or the database failed; nothing was deleted.
         """
         return self._database.write(self._delete)
@@ -75,7 +75,7 @@ class Purge:
         tables = self._tables
         if self._everything:
             syncs = tables.syncs.c
-            # A run that takes the sync locks this line, too: it has its claim already, or waits for the end of this.
+            # A run that takes its claim locks this line, too. So it has the claim already, or waits for this to end.
             of_sync = sa.update(tables.syncs).where(syncs.sync_id == self._sync_id)
             connection.execute(of_sync.values(generation=syncs.generation))
             self._refuse_held(connection)
@@ -108,7 +108,7 @@ class Purge:
         return sa.and_(sa.true(), *conditions)
 
     def _old_runs(self) -> Sequence[tuple[str, str]]:
-        """Return the keys of the records to delete."""
+        """Return the keys of the records of runs to delete."""
         runs = self._tables.runs.c
         query = sa.select(runs.sync_id, runs.run_key, runs.task).order_by(runs.generation.desc())
         if self._sync_id is not None:

@@ -1,4 +1,4 @@
-"""Looks up lines of a journal: thousands of contacts by two queries."""
+"""Looks up lines of the journal, for thousands of contacts by two queries."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from airflow_provider_connectif.journal.tables import SPELLING, VERSION
 class LineReader:
     """Looks up the lines of one sync.
 
-    :param database: the journal's.
-    :param sync_id: which sync.
-    :param key_secret: with which keys are stored; ``None``: they are stored unchanged.
+    :param database: the journal's database.
+    :param sync_id: the id of the sync.
+    :param key_secret: the secret with which keys are stored; ``None``: they are stored unchanged.
     """
 
     def __init__(self, database: JournalDatabase, sync_id: str, key_secret: bytes | None) -> None:
@@ -37,9 +37,9 @@ class LineReader:
         self._select = tables.lines_of(database.dialect, ["contact_key", *Line._fields])
 
     def open(self, version: int | None) -> None:
-        """Adapt to the version of the tables; only a run that writes migrates them.
+        """Adapt the queries to the version of the tables, which a run that only reads does not migrate.
 
-        :param version: ``None`` if there are none.
+        :param version: the version of the tables; ``None`` if there are no tables.
         """
         self._is_there = version is not None
         if version is not None and version < VERSION:
@@ -52,16 +52,18 @@ class LineReader:
     def differing(
         self, digests: Mapping[str, str], series: Series, *, looks_closely: bool, all_differ: bool
     ) -> dict[str, Line | None]:
-        """Return the contacts whose acknowledged row differs, each with its line if it has one.
+        """Return the contacts whose row differs from the acknowledged one, each with its line; ``None`` without a line.
 
-        A first query compares only keys and digests, since most rows are unchanged on most nights; a second query reads
-        the lines. If most contacts of the last call differed, one query reads all lines. The result also has contacts
-        that an earlier attempt has delivered, and those whose last outcome was not ``acknowledged``.
+        The result also has contacts that an earlier attempt has delivered, and contacts whose last outcome was not
+        ``acknowledged``.
 
-        :param digests: of the current rows, by contact key.
-        :param series: the attempts that this one belongs to.
-        :param looks_closely: whether there are earlier attempts, so that the first query is not sufficient.
-        :param all_differ: count every contact as differing, whatever its digest.
+        In most runs, most rows are unchanged. So a first query reads only keys and digests, and a second query reads
+        the lines of contacts that differ. If most contacts of the last call differed, one query reads all lines.
+
+        :param digests: the digests of the current rows, by contact key.
+        :param series: the series of this attempt.
+        :param looks_closely: read all lines with one query, since earlier attempts may have delivered contacts.
+        :param all_differ: return every contact, whatever its digest.
         """
         if not digests or not self._is_there:
             return dict.fromkeys(digests)
@@ -89,15 +91,15 @@ class LineReader:
         return lines if keys is None else {keys[written]: line for written, line in lines.items()}
 
     def lines_of(self, keys: Collection[str]) -> dict[str, Line]:
-        """Return the lines of contacts, whose keys have the form of the tables."""
+        """Return the lines of contacts, by contact. All keys have the form of the tables."""
         return {values[0]: _line(values[1:]) for values in self._found(self._select, keys)} if keys else {}
 
     def _seen(self, keys: Collection[str]) -> dict[str, str | None]:
-        """Return digests by contact."""
+        """Return the digests of acknowledged rows by contact; ``None`` for another last outcome."""
         return dict(self._found(self._glance, keys))
 
     def _found(self, query: Any, keys: Collection[str]) -> Sequence[Any]:
-        """Return the driver's own rows; SQLAlchemy's rows would double the time of the look-up."""
+        """Run a query for some keys. The result has the driver's own rows, which takes half the time."""
         parameters = {"sync_id": self._sync_id, "keys": dialect_named(self._database.dialect).pack_keys(keys)}
 
         def fetch(connection: sa.Connection) -> Sequence[Any]:
@@ -109,14 +111,14 @@ class LineReader:
 
 
 def _as_before_3(name: str) -> Any:
-    """Return the expression for a field of a line in tables of an older version."""
+    """Return the expression that reads a field of a line from tables of an older version."""
     if name in REFUSAL_BEFORE_3:
         return REFUSAL_BEFORE_3[name]
     return sa.null() if name in NOT_BEFORE_3 else name
 
 
 def _line(values: Sequence[Any]) -> Line:
-    """Return the line of a driver's values; some drivers return a memoryview for bytes."""
+    """Return a line from the values of a driver. Some drivers return a memoryview for bytes."""
     line = Line._make(values)
     digests = line.properties
     return line if digests is None or type(digests) is bytes else line._replace(properties=bytes(digests))

@@ -1,6 +1,6 @@
-"""The journal's tables besides its lines that people query: outcomes, erasures, and the columns of a run.
+"""The journal's tables that people query, except the table of lines: outcomes, erasures, and the columns of a run.
 
-None of them has a column for a value of a row.
+No table has a column for a value of a row.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ LONGEST_KEY = 320
 LONGEST_DIGEST = 32
 LONGEST_REASON = 500
 
-# An identity, so that writing the table needs no right to a sequence; SQLite counts only integers.
+# An identity column, so that writing to the table needs no right to a sequence. SQLite numbers only plain integers.
 _NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 RUN_COUNTS = (
@@ -23,17 +23,17 @@ RUN_COUNTS = (
     *("recreated", "consent_kept", "unconfirmed", "stored_differently", "drifted", "removed", "new_refusals"),
     *("requests", "rate_limited"),
 )
-"""The counts of a run that have a column each. ``rows_read`` is the sum of the other counts in the first two lines."""
+"""The counts of a run. Each has a column. ``rows_read`` is the sum of the other counts in the first two lines."""
 
 RUN_FACTS = (
     *("waited_s", "mapping_digest", "way", "plan", "reasons"),
     *("import_rows", "import_seconds", "window_requests", "window_seconds"),
 )
-"""The columns of a run, other than counts, that its report fills."""
+"""The columns of a run that the report of the run fills, besides its counts."""
 
 
 def run_columns() -> list[sa.Column[object]]:
-    """Return the columns about a run: its identity, its counts and its cost."""
+    """Return columns of the table of runs: the task's identity, the counts and the cost."""
     return [
         sa.Column("dag_id", exact_text(LONGEST_NAME)),
         sa.Column("task_id", exact_text(LONGEST_NAME)),
@@ -41,7 +41,7 @@ def run_columns() -> list[sa.Column[object]]:
         *(sa.Column(name, sa.BigInteger) for name in RUN_COUNTS),
         sa.Column("waited_s", sa.Float(53)),
         sa.Column("mapping_digest", sa.String(LONGEST_DIGEST)),
-        # The process of the attempt to which the history's lines belong.
+        # The generation that marks the run's lines in the history: see the module "history".
         sa.Column("attempt", sa.Integer),
         # "patch", "import" or "erase".
         sa.Column("way", sa.String(12)),
@@ -53,7 +53,7 @@ def run_columns() -> list[sa.Column[object]]:
         # did not import, or not all of its imports have finished.
         sa.Column("import_rows", sa.BigInteger),
         sa.Column("import_seconds", sa.Float(53)),
-        # The account's window, if the run has seen two in a row.
+        # The account's window of the rate limit, if the run has met two windows in a row.
         sa.Column("window_requests", sa.Integer),
         sa.Column("window_seconds", sa.Float(53)),
     ]
@@ -98,7 +98,7 @@ def suppressed_table(name: str, metadata: sa.MetaData) -> sa.Table:
 
 
 def receipts_table(name: str, metadata: sa.MetaData) -> sa.Table:
-    """Return the table with the result of each erasure."""
+    """Return the table of receipts: the result of each erasure."""
     return sa.Table(
         f"{name}_receipts",
         metadata,
@@ -116,7 +116,7 @@ def receipts_table(name: str, metadata: sa.MetaData) -> sa.Table:
 
 
 def rejects_files_table(name: str, metadata: sa.MetaData) -> sa.Table:
-    """Return the table of rejects files that tasks have written, so that old ones can be removed."""
+    """Return the table of rejects files that tasks have written. Tasks remove old files by this table."""
     return sa.Table(
         f"{name}_rejects_files",
         metadata,

@@ -1,4 +1,4 @@
-"""Records the rejects files that a task has written, so that old ones can be removed."""
+"""Records the rejects files that a task has written, and removes old ones."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from airflow_provider_connectif.journal.database import JournalDatabase
 
 
 class RejectsFiles:
-    """The files of one task.
+    """The rejects files of one task.
 
-    :param database: the journal's.
-    :param sync_id: of the task's rows.
-    :param task: its DAG and its id, the same in every run.
+    :param database: the journal's database.
+    :param sync_id: the id of the sync.
+    :param task: identifies the task by its DAG and its id, in every run.
     """
 
     def __init__(self, database: JournalDatabase, sync_id: str, task: str) -> None:
@@ -36,13 +36,14 @@ class RejectsFiles:
         self._database.write(write)
 
     def remove_old(self, retention: timedelta, remove: Callable[[str, float, float], bool | None]) -> int:
-        """Remove the files that are older, and forget them; how many were removed.
+        """Remove the files that are older than the retention, and their records; return the number of removed files.
 
-        A file that another task has written since is that task's own.
+        A file that another task has written since belongs to that task, and stays.
 
-        :param remove: removes one, given its path, the moment when it was begun, and the moment before which it must
-            have been changed last, both in seconds since the epoch. ``True``: it is removed. ``False``: this task has
-            no file there. ``None``: it stays for now.
+        :param remove: a function that removes one file. It gets the path of the file, the time when the file was
+            recorded, and the time before which its last change must be; both in seconds since the epoch. It returns
+            ``True`` if it has removed the file, ``False`` if this task has no file at the path, ``None`` if the file
+            must stay for now.
         """
         files, removed, before = self._files.c, 0, datetime.now(UTC) - retention
         query = sa.select(files.id, files.path, files.at).where(self._is_mine, files.at < before)
@@ -55,7 +56,7 @@ class RejectsFiles:
         return removed
 
     def _is_of_another(self, line: Any) -> bool:
-        """Whether another task has written a file since."""
+        """Whether another task has written a file with the same path since."""
         files = self._files.c
         by_another = sa.and_(files.path == line.path, sa.not_(self._is_mine), files.at >= line.at)
         return bool(self._database.rows(sa.select(sa.func.count()).where(by_another))[0][0])

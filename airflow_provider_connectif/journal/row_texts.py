@@ -1,4 +1,4 @@
-"""The text of a row's values from which its digest is made: the same in every process for the same values."""
+"""Makes the text of a row's values for its digest: the same values have the same text in every process."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 
 
 def row_text(values: tuple[Any, ...]) -> str:
-    """Return the ``repr`` of values, with sets in one order and memory views as bytes.
+    """Return the ``repr`` of values, but with sets in a fixed order and memory views as bytes.
 
-    Python prints a set in another order in each process, and a memory view with its address. The text of all other
-    values is that of ``repr``, on which the digests in journals depend.
+    The ``repr`` of a set has another order in each process, and that of a memory view has an address. The text of all
+    other values must stay their ``repr``, since the digests in journals depend on it.
 
-    :raises Exception: any error that a value's class raises for its text.
+    :raises Exception: any error that the class of a value raises in ``repr``.
     """
     text = repr(values)
     if ("{" not in text and "<memory at " not in text) or _PLAIN.issuperset(map(type, values)):
@@ -37,8 +37,9 @@ def is_unstable(values: tuple[Any, ...]) -> bool:
 
 
 def text_of_invalid(values: tuple[Any, ...]) -> str:
-    """Return the text of values that are never sent: without the addresses of objects, and with any value's class if it
-    has no text.
+    """Return the text of values that are never sent, without the addresses of objects.
+
+    If a value cannot be turned into text, the name of its class stands for it.
     """
     return "\0".join([_ADDRESS.sub("", _any_text(value)) for value in values])
 
@@ -51,7 +52,7 @@ def _any_text(value: Any) -> str:
 
 
 class _OrderedSet:
-    """A set that is printed as Python prints it, in the order of its items' texts."""
+    """A set whose ``repr`` is that of Python, but in the order of its items' texts."""
 
     def __init__(self, items: set[Any] | frozenset[Any], containers: tuple[int, ...]) -> None:
         self._name = type(items).__name__
@@ -63,9 +64,11 @@ class _OrderedSet:
 
 
 def _stable(value: Any, containers: tuple[int, ...]) -> Any:
-    """Return a value whose ``repr`` is the same in every process; the value itself if it has no set or memory view.
+    """Return a value whose ``repr`` is the same in every process.
 
-    :param containers: ids of the values around it, since a list may contain itself.
+    That is ``value`` itself, if it contains no set and no memory view.
+
+    :param containers: ``id`` of each value that contains ``value``, since a list may contain itself.
     """
     kind = type(value)
     if kind in _PLAIN:  # checked first, since most are

@@ -25,18 +25,19 @@ _ON_ITS_WAY = "sent; the process ended before the response, or it has not arrive
 class RunLines(LineWriter):
     """Looks up the lines of a sync and writes them for one run.
 
-    They are collected, and written by :class:`LineWriter`.
+    The methods collect changes, and :class:`LineWriter` writes these to the database. All keys are in the journal's
+    form, except those with ``is_written``.
 
-    :param database: the journal's.
+    :param database: the journal's database.
     :param settings: the sync, the run of this process, and the form of keys.
     :param reader: looks up lines in the database.
     :param lease: the claim of this process; without it nothing is acknowledged.
     :param attempts: records the counts of this process with each batch.
     :param plan: the pending changes of the run.
-    :param suppressions: of the journal: no line of a suppressed person is written.
-    :param generation: of the process that sent the rows, if not this one.
+    :param suppressions: the suppression list; no line of a suppressed person is written.
+    :param generation: the generation of the process that sent the rows. Default: this process.
     :param read_only: write nothing.
-    :param history: its lines are written with these.
+    :param history: the history of the run, which is written in the same transactions; ``None``: there is none.
     """
 
     def __init__(
@@ -67,13 +68,14 @@ class RunLines(LineWriter):
         self._reader = reader
 
     def of_plan(self, plan: Plan, generation: int, *, history: History | None = None) -> RunLines:
-        """Return the lines as written by an earlier run, to settle its open imports.
+        """Return an object that writes lines as an earlier run would, to settle the open imports of that run.
 
-        Lines that newer processes have written since are not overwritten; if they differ, they become doubtful.
+        Lines that newer processes have written since are not overwritten. If such a line has another patch, it becomes
+        doubtful.
 
-        :param plan: of the earlier run.
-        :param generation: of the process that sent the rows.
-        :param history: of the run, if an earlier attempt of it has sent them.
+        :param plan: the plan of the earlier run.
+        :param generation: the generation of the process that sent the rows.
+        :param history: the history of this run, if an earlier attempt of the same run has sent the rows.
         """
         made = RunLines(
             self.database,
@@ -91,27 +93,27 @@ class RunLines(LineWriter):
         return made
 
     def differing(self, digests: Mapping[str, str], *, all_differ: bool = False) -> dict[str, Line | None]:
-        """Return the contacts whose acknowledged row differs, each with its line if it has one.
+        """Return the contacts whose row differs from the acknowledged one, each with its line; ``None`` without a line.
 
-        The result also has contacts that an earlier attempt has delivered, and those whose last outcome was not
+        The result also has contacts that an earlier attempt has delivered, and contacts whose last outcome was not
         ``acknowledged``.
 
-        :param digests: of the current rows, by contact key.
-        :param all_differ: count every contact as differing, whatever its digest.
+        :param digests: the digests of the current rows, by contact key.
+        :param all_differ: return every contact, whatever its digest.
         """
         series = self._attempts.series
         lines = self._reader.differing(digests, series, looks_closely=series.has_earlier, all_differ=all_differ)
         if self._oldest_at is not None:
-            # A collected line has only what has changed; the rest of an unchanged row's line is in the database.
+            # A collected line has only the columns that change. The rest of the line must be read from the database.
             collected = dict.fromkeys(self._gathered.keys.intersection(digests) - lines.keys(), _ANOTHER)
             lines |= self._reader.differing(collected, series, looks_closely=True, all_differ=True)
             self._gathered.overlay(lines, digests)
         return lines
 
     def refused_before(self, digests: Mapping[str, str], *, is_written: bool = False) -> set[str]:
-        """Return the contacts whose same row Connectif has rejected in an earlier run.
+        """Return the contacts whose row was rejected in an earlier run, and has not changed since.
 
-        :param digests: of the rows, by contact key.
+        :param digests: the digests of the current rows, by contact key.
         :param is_written: whether the keys have the form of the tables.
         """
         written = {key if is_written else self.written_key(key): key for key in digests}
@@ -123,13 +125,14 @@ class RunLines(LineWriter):
         }
 
     def is_known_refusal(self, line: Line) -> bool:
-        """Whether an earlier run has seen the refusal in a line."""
+        """Whether an earlier run has met the rejection in a line."""
         return line.refused_digest is not None and (line.refused_run or line.run_id) != self.run_id
 
     def holding(self, columns: Mapping[str, bytes | None]) -> set[str]:
-        """Return the contacts whose line has exactly these digests of properties.
+        """Return the contacts whose lines have given digests of properties.
 
-        :param columns: by contact key; ``None`` never matches.
+        :param columns: for each contact key, the digests as the column ``properties`` stores them. A contact with
+            ``None`` is never returned.
         """
         written = {self.written_key(key): column for key, column in columns.items() if column is not None}
         found = self._reader.lines_of(written)
@@ -137,14 +140,13 @@ class RunLines(LineWriter):
         return {key for key in columns if self.written_key(key) in held}
 
     def doubt(self, remaining: Mapping[str, bytes | None], *, are_rows: bool = True) -> None:
-        """Record that patches are about to be sent: until a response arrives, their properties at Connectif are not
-        known.
+        """Record at once that patches are about to be sent. Their properties are in doubt until a response arrives.
 
-        They are written with the collected lines, in one transaction. Without this mark, a row that changes, whose
-        response is lost, and that changes back would look unchanged.
+        Without this record, a row could look unchanged that has changed, whose response was lost, and that has changed
+        back since. All collected lines are written in the same transaction.
 
-        :param remaining: digests of the properties that are not in doubt, by contact key.
-        :param are_rows: whether the state of their lines becomes ``in_doubt``; ``False`` if their rows already have an
+        :param remaining: by contact key, the digests of the properties that are not in doubt.
+        :param are_rows: whether the states of the lines become ``in_doubt``; ``False`` if the rows already have an
             outcome.
         """
         if remaining and not self._read_only:
@@ -154,20 +156,20 @@ class RunLines(LineWriter):
             self.commit()
 
     def restore_properties(self, key: str, column: bytes | None) -> None:
-        """Record that a patch was rejected as a whole: Connectif still holds the earlier properties.
+        """Record that Connectif has not accepted a patch, and still has the earlier properties.
 
-        :param column: their digests.
+        :param column: the digests of these properties.
         """
         if self._gathers():
             self._gathered.restored_properties[key] = {**self._names(key), "properties": column}
 
     def begin_doubts(self, digests: Mapping[str, str], reason: str) -> None:
-        """Record at once that changes of these keys may have been sent, and must not be sent again.
+        """Record at once that changes are in doubt: they may have been sent, and sending them twice is not harmless.
 
-        Until :meth:`acknowledge`, :meth:`reject` or :meth:`withdraw_doubts` their rows are held.
+        Their rows are held until :meth:`acknowledge`, :meth:`reject` or :meth:`withdraw_doubts`.
 
-        :param digests: of the rows, by key.
-        :param reason: for the row that is held.
+        :param digests: the digests of the rows, by contact key.
+        :param reason: the reason in the lines.
         """
         for key, digest in digests.items():
             if self._gathers():
@@ -176,15 +178,15 @@ class RunLines(LineWriter):
             self.commit()
 
     def withdraw_doubts(self, keys: Iterable[str]) -> None:
-        """Record that changes of these keys were not carried out: they are sent again."""
+        """Record that Connectif did not carry out changes that were in doubt. They are sent again."""
         for key in keys:
             if self._gathers():
                 self._gathered.withdraw_doubt(key, self._names(key))
 
     def leave_in_doubt(self, keys: Iterable[str]) -> None:
-        """Record that patches of these contacts had no response when sending ended.
+        """Note that patches of some contacts had no response when sending ended.
 
-        If another process has taken over, they may reach Connectif after its own.
+        If another process has taken over, these patches may reach Connectif after the patches of that process.
         """
         self._unanswered.update(self.written_key(key) for key in keys)
 
@@ -205,24 +207,24 @@ class RunLines(LineWriter):
     ) -> None:
         """Record that Connectif has accepted a part of a patch.
 
-        :param digests: ``before``: of all properties that Connectif holds now.
-        :param state: the final state of the row.
-        :param sent: the key as it was sent and accepted; ``None``: nothing was.
+        :param digests: ``before`` has the digests of all properties that Connectif has now.
+        :param state: the state of the line.
+        :param sent: the key as it was sent and accepted; ``None`` if nothing was accepted.
         """
         if self._gathers():
             spelling = None if sent is None else self._spelling(key, sent)
             self._gathered.acknowledge_part(key, self._names(key), digests, state, spelling)
 
     def confirm(self, key: str, digests: Digests) -> None:
-        """Record that Connectif holds exactly this patch, although it comes from another row or mapping."""
+        """Record that Connectif already has exactly the properties of a patch, although the row has changed."""
         if self._gathers():
             self._gathered.confirm(key, self._names(key), digests)
 
     def remove(self, key: str, digests: Digests, *, sent: str | None = None) -> None:
         """Record that ``on_removed`` was carried out for a contact that left the source.
 
-        :param digests: ``properties``: of those that stay known.
-        :param sent: the key as it was sent; ``None``: the contact is no longer there.
+        :param digests: ``properties`` has the digests that stay known.
+        :param sent: the key as it was sent; ``None``: the contact is no longer at Connectif.
         """
         if self._gathers():
             spelling = None if sent is None else self._spelling(key, sent)
@@ -231,6 +233,9 @@ class RunLines(LineWriter):
     def reject(self, key: str, row_digest: str, status: int | None, reason: str, *, is_written: bool = False) -> None:
         """Record that Connectif has rejected a row.
 
+        :param row_digest: the digest by which the row is held.
+        :param status: the HTTP status of the response; ``None`` if there is none.
+        :param reason: the reason, without personal data.
         :param is_written: whether the key already has the form of the tables.
         """
         if self._gathers():
@@ -238,13 +243,13 @@ class RunLines(LineWriter):
             self._gathered.reject(key, names, row_digest, status, reason)
 
     def meets_invalid(self, key: str, row_digest: str, line: Line | None, reason: str | None = None) -> bool:
-        """Record that a row was refused here, before it was sent; an unchanged one causes no write.
+        """Record that a row is invalid, unless the line says so already.
 
-        Acknowledged and rejected digests stay known.
+        The digests of accepted and rejected rows in the line stay.
 
-        :param line: of the contact.
-        :param reason: without personal data.
-        :return: whether an earlier run has met it.
+        :param line: the contact's line; ``None`` if it has none.
+        :param reason: the reason, without personal data.
+        :return: whether an earlier run has met the same row.
         """
         is_same = line is not None and line.invalid_digest == row_digest
         first_run = line.invalid_run if is_same and line is not None else None
@@ -257,11 +262,11 @@ class RunLines(LineWriter):
         return spelling_of(key, sent, is_plain=self._settings.key_secret is None)
 
     def note(self, key: str, state: str, status: int | None = None, reason: str | None = None) -> None:
-        """Record a contact's last outcome; everything else that is known of it stays.
+        """Record a contact's last outcome. Everything else in its line stays.
 
-        :param state: of :mod:`airflow_provider_connectif.journal.states`.
-        :param status: of the response that decided, if one did.
-        :param reason: without personal data.
+        :param state: a state of :mod:`airflow_provider_connectif.journal.states`.
+        :param status: the HTTP status of the response; ``None`` if no response decided.
+        :param reason: the reason, without personal data.
         """
         if self._gathers():
             self._gathered.note(key, self._names(key), state, status, reason)

@@ -1,18 +1,18 @@
-"""Remembers texts in a few bytes each, so that most look-ups need no exact check."""
+"""Remembers texts in a few bytes each. Most texts that were not added are recognised without an exact check."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-_GROUPS = 1 << 14  # each costs some 70 bytes besides its texts; a look-up reads one whole group
+_GROUPS = 1 << 14  # each takes about 70 bytes besides its texts; a look-up reads one whole group
 _TAIL_BYTES = 4
 
 
 class SeenTexts:
-    """Decides whether a text was certainly not added, or may have been.
+    """Distinguishes texts that were certainly not added from texts that may have been added.
 
-    It stores four bytes of each text's hash, in 16,384 groups by its other bits: about 6 MB for a million texts. With a
-    million texts, one in some ten million others seems to have been added.
+    It stores four bytes of each text's hash, in 16,384 groups by other bits of the hash. That takes about 6 MB for a
+    million texts. Then about one in ten million other texts seems to have been added.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Remembers the keys of a source: a few bytes for each, in memory while they are few, then in a file without a name."""
+"""Remembers the keys of a source in a few bytes each: a few keys in memory, more in a file without a name."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _IN_MEMORY = 1 << 19  # hashes, 4 MB
 class ShownKeys:
     """The keys of a source, as hashes of eight bytes, for one process.
 
-    With ten million keys, a missing key looks present with a probability of 1 to 10^12: ``on_removed`` is then not
-    carried out for it.
+    With ten million keys, a key that is not in the source looks present with a probability of 1 to 10^12. Then
+    ``on_removed`` is not carried out for it.
 
-    :param folder: of the file. Default: the system's temporary folder.
+    :param folder: the folder of the file. Default: the system's temporary folder.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -46,9 +46,9 @@ class ShownKeys:
     def without_shown(self, keys: Iterable[str]) -> list[str]:
         """Return the keys that were not added, in their order.
 
-        Each call reads all hashes, so it is for many keys at once.
+        Each call reads all hashes, so it should get many keys at once.
 
-        :param keys: each once.
+        :param keys: the keys to look up, each once.
         """
         by_hash = {hash(key): key for key in keys}
         left = set(by_hash)
@@ -59,11 +59,11 @@ class ShownKeys:
         return [key for number, key in by_hash.items() if number in left]
 
     def repeated(self, hashes: Sequence[int]) -> Counter[int]:
-        """Return those of these hashes of keys that were added more than once, with how often.
+        """Return the hashes of keys that were added more than once, with the number of times.
 
-        Each call reads all hashes, if any are asked for.
+        Each call reads all hashes, unless ``hashes`` is empty.
 
-        :param hashes: ``hash(key)`` of each.
+        :param hashes: ``hash(key)`` of the keys to look up.
         """
         repeated: Counter[int] = Counter()
         for first in range(0, len(hashes), _IN_MEMORY):

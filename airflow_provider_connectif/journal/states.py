@@ -8,31 +8,31 @@ from typing import Any
 from airflow_provider_connectif.journal.record_tables import LONGEST_REASON
 
 ACKNOWLEDGED = "acknowledged"
-"""Connectif holds the contact's row, or the part of it that should be sent."""
+"""Connectif has accepted the contact's row, or the part of the row that should be sent."""
 REJECTED = "rejected"
 """Connectif has rejected the row."""
 INVALID = "invalid"
-"""The row was rejected here, before sending."""
+"""The row was refused before sending."""
 UNDELIVERED = "undelivered"
 """Every attempt of a run failed, or the run ended early; the next attempt sends the row again."""
 IN_DOUBT = "in_doubt"
 """The row was sent, and its response is not known."""
 LEFT = "left"
-"""The contact is no longer in the source; nothing was done at Connectif."""
+"""The contact is no longer in the source; ``on_removed`` was not carried out."""
 REMOVED = "removed"
-"""The contact is no longer in the source, and that was carried out at Connectif."""
+"""The contact is no longer in the source, and ``on_removed`` was carried out."""
 GONE = (LEFT, REMOVED)
 """The states of contacts that are no longer in the source."""
 
 OUTCOME_COLUMNS = ("state", "status_code", "reason", "outcome_at")
-"""The columns with a line's last outcome; ``run_id`` has the run."""
+"""The columns with a line's last outcome. The column ``run_id`` belongs to it, too."""
 
 
 def outcome_columns(state: str, status: int | None = None, reason: str | None = None) -> dict[str, Any]:
-    """Return the values of :data:`OUTCOME_COLUMNS` for this moment.
+    """Return the values of :data:`OUTCOME_COLUMNS` for an outcome at this moment.
 
-    :param status: the HTTP status of the response, if one decided.
-    :param reason: without personal data; cut at 500 characters.
+    :param status: the HTTP status of the response; ``None`` if no response decided.
+    :param reason: the reason, without personal data. It is cut at 500 characters.
     """
     return {
         "state": state,

@@ -1,8 +1,8 @@
 """The journal of what Connectif has acknowledged, contact by contact, in a SQL database.
 
-It has one line for each sync and contact. The line's row digest changes only when Connectif has acknowledged the patch.
-So unchanged rows cost no request, a killed task continues where it stopped, failed rows are sent again, and rejected
-rows wait until they change. It stores no value, only digests.
+The journal has one line for each sync and contact. The line's row digest changes only when Connectif has acknowledged
+the patch. So unchanged rows cost no request, a killed task continues where it stopped, failed rows are sent again, and
+rejected rows wait until they change. The journal stores no values, only digests.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Journal:
     """The journal of one sync, for one process: its claim to the sync, its attempt, its plan, and the lines.
 
     :param engine: a SQLAlchemy engine of PostgreSQL, SQLite, MySQL or MariaDB.
-    :param settings: of the journal.
-    :param read_only: write nothing, and take no claim.
+    :param settings: the settings of the journal.
+    :param read_only: write nothing, and take no claim to the sync.
     """
 
     def __init__(self, engine: sa.Engine, settings: JournalSettings, *, read_only: bool = False) -> None:
@@ -56,16 +56,16 @@ class Journal:
         self._lease = Lease(engine, tables, settings.sync_id, settings.run_id, settings.task)
         of_airflow = {"dag_id": settings.dag_id, "task_id": settings.task_id, "map_index": settings.map_index}
         self.history: History | None = None
-        """The outcomes of the rows, except unchanged ones; ``None``: nothing is written."""
+        """The history of the run: the outcomes of rows that were not unchanged; ``None`` if nothing is written."""
         if not read_only:
             names = (settings.sync_id, settings.run_id, run_key(settings.run_id, settings.task))
             self.history = History(tables, *names, key_digester(settings.key_secret), settings.history_lines)
         self._attempts = Attempts(tables, settings.sync_id, settings.run_id, settings.task, of_airflow, self.history)
         self._reader = LineReader(self._database, settings.sync_id, settings.key_secret)
         self.waited_s = 0.0
-        """Seconds for which :meth:`open` has waited for another run."""
+        """Seconds for which :meth:`open` has waited for another run of the sync."""
         self.held_by: Claim | None = None
-        """Another run's claim to wait for without a worker; the journal is not open then."""
+        """Another run's claim, for which the task must wait without a worker. Then the journal is not open."""
         self.plan = Plan(
             self._database,
             settings.sync_id,
@@ -76,16 +76,16 @@ class Journal:
             retention_s=settings.plan_retention_s,
         )
         self.reads = ReadRecord(self._database, settings.sync_id, f"{settings.dag_id}.{settings.task}")
-        """The last complete read of the sync."""
+        """The record of the sync's reads, with the last complete one."""
         self.left = LeftLines(self._database, settings.sync_id, self._lease, settings.run_id)
         """The lines of contacts that are no longer in the source."""
         self.other_syncs = OtherSyncs(self._database, settings.sync_id)
-        """The contacts of other syncs."""
+        """Looks up contacts in the lines of other syncs."""
         self.past_imports = PastImports(self._database, settings.sync_id)
-        """Measurements of earlier runs of the sync, of imports and of the account's window."""
+        """The imports of earlier runs of the sync, their speed, and the rate limit that these runs met."""
         self._has_owners = False
         self.suppressions = SuppressionList(self._database, settings.list_secret, conn_id=settings.conn_id)
-        """The suppressed people."""
+        """The suppression list."""
         self.lines = RunLines(
             self._database,
             settings,
@@ -97,12 +97,12 @@ class Journal:
             read_only=read_only,
             history=self.history,
         )
-        """The lines with what Connectif has acknowledged and rejected, for reading and writing."""
+        """Reads and writes the lines of the sync."""
         self.left_behind: LeftBehind | None = None
-        """The changes without an outcome, in case the run ends early."""
+        """Records changes without an outcome if the run ends early; ``None`` if there are none."""
         self._is_parked = False
         self.ended_early = ""
-        """The reason why changes have no outcome; empty if there are none."""
+        """The reason why the run ended early and changes have no outcome; empty if all have one."""
 
     @property
     def key_secret(self) -> bytes | None:
@@ -111,7 +111,7 @@ class Journal:
 
     @property
     def run_id(self) -> str:
-        """The DAG and its run."""
+        """The DAG id and Airflow's run id, joined by a slash; ``by hand`` outside a DAG run."""
         return self._settings.run_id
 
     @property
@@ -126,12 +126,15 @@ class Journal:
 
     @property
     def series(self) -> Series:
-        """The attempts that this one belongs to; ``tries`` is 0 until :meth:`open` has succeeded."""
+        """The series of this attempt: the attempts since the run began, or since the task was last cleared.
+
+        Its ``tries`` is 0 until :meth:`open` has succeeded.
+        """
         return self._attempts.series
 
     @property
     def generation(self) -> int:
-        """The number of this process among those of the sync: a newer one has a higher number."""
+        """The number of this process among all processes of the sync. A newer process has a higher number."""
         return self._lease.generation
 
     @property
@@ -149,15 +152,15 @@ class Journal:
     ) -> None:
         """Create the tables at first use, and wait until no other run of this sync is running.
 
-        If the task can be deferred, it does not wait for long here: ``held_by`` is then the claim to wait for. Plans
-        that this run does not continue are deleted.
+        If the task can be deferred, it does not wait for long here. Then :attr:`held_by` is the claim to wait for.
+        Plans that this run does not continue are deleted.
 
         :param stopped: returns whether the run must stop.
         :param tell: called with a log message about the wait: at the beginning, when the holder changes, and every ten
             minutes.
-        :param comes_back: whether the task continues with its plan after a deferral.
-        :param counted: the counts of the run's attempts, recorded with the lines.
-        :raises JournalError: the database failed, or the tables were made by a newer version.
+        :param comes_back: whether the task continues its plan after a deferral.
+        :param counted: returns the counts of the run, which are recorded with the lines.
+        :raises JournalError: the database failed, or a newer version of the package made the tables.
         """
         self._attempts.counted = counted
         version = self._database.create(read_only=self.read_only)
@@ -168,7 +171,7 @@ class Journal:
         if self.read_only:
             self._open_to_read(version)
             return
-        held_since: float | None = None  # creating the tables takes time, too, but is not a wait
+        held_since: float | None = None  # creating the tables takes time, but does not count as waiting
 
         def take() -> Claim | None:
             nonlocal held_since
@@ -188,9 +191,9 @@ class Journal:
         self._database.note_open()
 
     def begin_reading(self, identity: Mapping[str, Any] | None = None) -> None:
-        """Begin to read the source from its first row: earlier outcomes of the run are replaced.
+        """Begin to read the source from its first row. New outcomes replace those of earlier attempts of the run.
 
-        :param identity: as in :meth:`ReadRecord.begin`; ``None``, the default: the read is not compared with others.
+        :param identity: as in :meth:`ReadRecord.begin`; ``None``, the default: this read is not recorded.
         :raises JournalError: the database failed.
         """
         if identity is not None:
@@ -209,12 +212,16 @@ class Journal:
 
     @staticmethod
     def _attempt_before(series: Series) -> int | None:
-        """Return the attempt that this one continues or replaces; it may have been killed before its first line."""
+        """Return the generation of the attempt that this one continues or replaces; ``None`` if there is none.
+
+        That attempt may have been killed before it wrote a line.
+        """
         return series.attempt if series.attempt is not None else max(series.earlier, default=None)
 
     def other_owners(self, way: str, owned: Collection[str]) -> dict[str, list[str]]:
-        """Return the other syncs that write these properties:
-        :func:`airflow_provider_connectif.journal.owners.other_owners`.
+        """Return the other syncs that write some of these properties.
+
+        See :func:`airflow_provider_connectif.journal.owners.other_owners`.
         """
         if not self._has_owners:
             return {}
@@ -227,7 +234,7 @@ class Journal:
         self._database.note_open()
 
     def park(self, state: Mapping[str, Any], until: float) -> None:
-        """Write the collected lines and the state of the run, and keep the claim to the sync over the deferral.
+        """Write the collected lines and the state of the run, and keep the claim to the sync during a deferral.
 
         :param until: the planned end of the deferral, in seconds since the epoch.
         :raises JournalError: the database failed, or another attempt has taken over; call :meth:`close` then.
@@ -242,22 +249,22 @@ class Journal:
         self._database.close()
 
     def end_parked(self, verdict: Verdict) -> None:
-        """End the attempt of a run that was parked and is not deferred after all; otherwise do nothing.
+        """End the attempt if the task is not deferred after all, although :meth:`park` was called.
 
-        Without this, other runs would wait for its claim until ten minutes after the planned end of the deferral.
+        Without this, other runs would wait for the claim until ten minutes after the planned end of the deferral.
 
-        :param verdict: on the attempt.
+        :param verdict: the verdict on the attempt.
         :raises JournalError: the database failed.
         """
         if self._is_parked:
-            self.ended_early = ""  # the changes that were not sent are no longer at hand
+            self.ended_early = ""  # the changes that were not sent can no longer be listed
             self.close(verdict, keeps_plan=has_open_files(self.plan.load() or {}))
 
     def close(self, verdict: Verdict | None = None, *, keyless: int | None = None, keeps_plan: bool = False) -> None:
         """Write the collected lines and the end of the attempt, and release the claim.
 
-        :param verdict: on the attempt; ``None`` to record no end.
-        :param keyless: number of rows without a valid key, if the source was read to its end.
+        :param verdict: the verdict on the attempt; ``None``: no end is recorded.
+        :param keyless: number of rows without a valid key; ``None`` if the source was not read to its end.
         :param keeps_plan: keep the plan for the next attempt of the task.
         """
         self._is_parked = False

@@ -1,8 +1,8 @@
 """The suppression list: people who must not be sent again, by the HMAC of a key.
 
-The secret of the HMAC is the journal connection's, or a random one that is created at first use and stored in the
-journal's table ``meta``. Each secret that was ever used has a line there, named by its fingerprint, so that an
-unreadable list stops a run instead of looking empty.
+The secret of the HMAC is that of the journal's connection. Without one, a random secret is created at first use and
+stored in the journal's table ``meta``. Each secret that was ever used has a line in this table, named by its
+fingerprint. So a list that cannot be read stops a run, instead of looking empty.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from airflow_provider_connectif.records.outcomes import JournalError
 from airflow_provider_connectif.records.people import PersonKey
 
 Among = Callable[[Iterable[PersonKey]], set[PersonKey]]
-"""Returns which of some people are suppressed."""
+"""Returns those of some people who are suppressed."""
 
 _KEYS_AT_ONCE = 1000
 _MOST_IN_MEMORY = 100_000
@@ -32,9 +32,9 @@ _FINGERPRINT_DIGITS = 8
 class SuppressionList:
     """The list of suppressed people.
 
-    :param database: the journal's.
-    :param secret: of the HMAC; ``None``: the one in the journal's tables.
-    :param conn_id: the journal's connection, for messages.
+    :param database: the journal's database.
+    :param secret: the secret of the HMAC; ``None``: the secret in the journal's tables.
+    :param conn_id: the id of the journal's connection, for messages.
     :param setting: the name of the extra with the secret, for messages.
     """
 
@@ -52,7 +52,7 @@ class SuppressionList:
         self._conn_id = conn_id
         self._setting = setting
         self.is_there = False
-        """Whether the journal's tables have a list: those of earlier versions do not."""
+        """Whether the journal has the table of the list. Journals of earlier versions do not."""
         self._select = sa.select(self._tables.suppressed.c.key_hmac).where(
             dialect_named(database.dialect).among_keys(self._tables.suppressed.c.key_hmac)
         )
@@ -60,26 +60,26 @@ class SuppressionList:
         self._select_secrets = sa.select(meta.name, meta.text).where(meta.name.like(f"{_PREFIX}%"))
 
     def is_empty(self) -> bool:
-        """Return whether nobody was ever suppressed; this takes one small query."""
+        """Return whether nobody was ever suppressed. This takes one small query."""
         return not (self.is_there and self._database.rows(self._select_secrets))
 
     def is_empty_in(self, connection: sa.Connection) -> bool:
-        """As :meth:`is_empty`, within a transaction."""
+        """Do the same as :meth:`is_empty`, within a transaction."""
         return not (self.is_there and connection.execute(self._select_secrets).first())
 
     def among(self, people: Iterable[PersonKey]) -> set[PersonKey]:
-        """Return which of some people are suppressed now.
+        """Return those of some people who are suppressed now.
 
-        :raises JournalError: the list was written with a secret that is not known here.
+        :raises JournalError: the database failed, or the list was written with a secret that is not known here.
         """
         if not self.is_there:
             return set()
         return self._database.read(lambda connection: self._among(connection, set(people)))
 
     def entries(self, people: Collection[PersonKey]) -> Sequence[Any]:
-        """Return the entries of these people, each with ``key_kind``, ``at`` and ``run_id``.
+        """Return the entries of some people, each with ``key_kind``, ``at`` and ``run_id``, in the order of ``at``.
 
-        :raises JournalError: the list was written with a secret that is not known here.
+        :raises JournalError: the database failed, or the list was written with a secret that is not known here.
         """
         if not self.is_there or not people:
             return ()
@@ -93,11 +93,11 @@ class SuppressionList:
         return self._database.read(look)
 
     def among_in(self, connection: sa.Connection, people: Collection[PersonKey]) -> set[PersonKey]:
-        """As :meth:`among`, within a transaction."""
+        """Do the same as :meth:`among`, within a transaction."""
         return self._among(connection, set(people)) if self.is_there else set()
 
     def erased_in(self, connection: sa.Connection, people: Collection[PersonKey]) -> set[PersonKey]:
-        """Return which of some suppressed people have a receipt since they were suppressed, within a transaction."""
+        """Return those of some suppressed people who have a receipt that is not older than their suppression."""
         by_digest = {_hmac(secret, person): person for secret in self._secrets(connection) for person in people}
         asked, found = list(by_digest), set[PersonKey]()
         suppressed, receipts = self._tables.suppressed.c, self._tables.receipts.c
@@ -111,10 +111,9 @@ class SuppressionList:
         return found
 
     def snapshot(self) -> Among | None:
-        """Return the current list, for checks of a million people: a short list is held in memory.
+        """Return a function for checks of a million people. If the list is short, the function keeps it in memory.
 
-        :return: returns which of some people are suppressed, and may raise the errors of :meth:`among`; ``None``: the
-            list is empty.
+        :return: a function like :meth:`among`; ``None`` if the list is empty.
         :raises JournalError: as :meth:`among`.
         """
         if self.is_empty():
@@ -139,14 +138,14 @@ class SuppressionList:
     def add(self, people: Iterable[PersonKey], run_id: str) -> dict[PersonKey, str]:
         """Suppress people, from now on and in every sync of the journal; existing entries stay.
 
-        :param run_id: of this run.
-        :return: the HMAC of each.
+        :param run_id: the run that suppresses them.
+        :return: the HMAC of each person.
         :raises JournalError: the database failed.
         """
         return self._database.write(lambda connection: self._add(connection, list(people), run_id))
 
     def hmacs(self, connection: sa.Connection, people: Iterable[PersonKey]) -> dict[PersonKey, str]:
-        """Return the HMAC of each person, with the current secret, which is created if there is none."""
+        """Return the HMAC of each person with the current secret. The secret is created if there is none."""
         secret = self._secret_in_use(connection)
         return {person: _hmac(secret, person) for person in people}
 
@@ -185,7 +184,7 @@ class SuppressionList:
             for person, digest in sorted(digests.items(), key=lambda item: item[1])
             if digest not in there
         ]
-        if lines:  # another task may be first
+        if lines:  # another task may insert the same line first
             connection.execute(dialect_named(connection.dialect.name).insert_if_absent(self._tables.suppressed), lines)
         return digests
 
@@ -226,6 +225,6 @@ def _fingerprint(secret: bytes) -> str:
 
 
 def _hmac(secret: bytes, person: PersonKey) -> str:
-    # With the kind, since an external id may look like an e-mail.
+    # With the kind of key, since an external id may look like an e-mail.
     text = f"{person.kind}\n{person.key}".encode("utf-8", "surrogatepass")
     return hmac.digest(secret, text, "sha256").hex()

@@ -31,15 +31,15 @@ _DIGESTS = ("row_digest", "patch_digest", "mapping_digest", "properties")
 class JournalTables:
     """The tables of one journal.
 
-    :param name: the name of the table of lines; the names of the others begin with it.
-    :param schema: the database schema, if not the connection's default.
+    :param name: the name of the table of lines; the names of the other tables begin with it.
+    :param schema: the schema of the tables, if not the connection's default.
     """
 
     def __init__(self, name: str, schema: str | None) -> None:
         self.metadata = sa.MetaData(schema=schema)
         self.has_spellings = True
-        """Whether the tables in the database have the column of spellings; a run that writes adds it."""
-        self._statements: dict[Hashable, Any] = {}  # to build one takes as long as several requests
+        """Whether the table of lines has the column ``spelling`` in the database. A run that writes adds it."""
+        self._statements: dict[Hashable, Any] = {}  # building a statement takes as long as several requests
         self.lines = sa.Table(
             name,
             self.metadata,
@@ -62,12 +62,12 @@ class JournalTables:
             sa.Column("refused_run", exact_text(LONGEST_NAME)),
             sa.Column("invalid_digest", sa.String(LONGEST_DIGEST)),
             sa.Column("invalid_run", exact_text(LONGEST_NAME)),
-            # Digests of the properties that Connectif has accepted: see the module "properties". Empty: not known
-            # one by one.
+            # Digests of the properties that Connectif has accepted: see the module "properties". NULL: they are not
+            # known one by one.
             sa.Column("properties", sa.LargeBinary),
             # Time of the state; "status_code" and "reason" belong to that outcome, too.
             sa.Column("outcome_at", moment()),
-            # Of the rejection of "refused_digest".
+            # The status and the reason of the rejection that "refused_digest" belongs to.
             sa.Column("refused_status", sa.Integer),
             sa.Column("refused_reason", exact_text(LONGEST_REASON)),
             # The key as it was sent last: see the module "spellings". Tables of development versions do not have it.
@@ -80,7 +80,7 @@ class JournalTables:
             sa.Column("generation", sa.Integer, nullable=False),
             # Since version 3: the properties that only one sync should write, as JSON. See the module "owners".
             sa.Column("owned", long_text()),
-            # JSON: the last run that has read its source to the end, with its question and its numbers.
+            # JSON: the question of the last reads, and the numbers of the last complete one. See module "last_read".
             sa.Column("last_read", long_text()),
         )
         # The tasks that are working on a sync, or are deferred.
@@ -92,8 +92,8 @@ class JournalTables:
             sa.Column("run_id", exact_text(LONGEST_NAME), nullable=False),
             sa.Column("task", exact_text(LONGEST_NAME), nullable=False),
             sa.Column("lease_until", sa.Float(53), nullable=False),
-            # Since version 3: requests that began before this moment have their responses. NULL: no request can be
-            # running.
+            # Since version 3: all requests that began before this moment have had their responses. NULL: no request can
+            # be running.
             sa.Column("answered_until", sa.Float(53)),
         )
         self.meta = sa.Table(
@@ -104,7 +104,7 @@ class JournalTables:
             sa.Column("text", sa.String(64)),
         )
 
-        # The attempts of each task of each run: the end of the last one, and the counts of all.
+        # A line for each task of each run: the end of its last attempt, and the counts of all attempts.
         self.runs = sa.Table(
             f"{name}_runs",
             self.metadata,
@@ -146,7 +146,7 @@ class JournalTables:
             f"{name}_pending",
             self.metadata,
             sa.Column("plan_id", sa.String(LONGEST_DIGEST), primary_key=True),
-            # Of a change: its place in the order of sending. Of a row to import: its number in the source.
+            # For a change: its place in the order of sending. For a contact in an import file: the number of its row.
             sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
             sa.Column("file", sa.Integer),
             sa.Column("contact_key", exact_text(LONGEST_KEY), nullable=False),
@@ -158,19 +158,20 @@ class JournalTables:
             sa.Column(SPELLING, exact_text(LONGEST_KEY)),
         )
         for table in self.metadata.sorted_tables:
-            # A server's default tables may not support transactions.
+            # Tables of a server's default kind may not support transactions.
             table.dialect_kwargs["mysql_engine"] = table.dialect_kwargs["mariadb_engine"] = "InnoDB"
 
     def upsert(self, dialect: str, columns: list[str], source: Any = None, *, is_late: bool = False) -> Any:
-        """Return a statement that inserts lines, or sets these columns of existing ones, but never those of a newer
-        generation.
+        """Return a statement that inserts lines, or sets some columns of existing lines.
 
-        An older attempt that writes late with another patch than the newer one leaves a doubt: it is not known which
-        reached Connectif last. The digests are then cleared, and the next run sends the contact once more.
+        Lines of a newer generation keep their values. But if an older process writes another patch than the newer one,
+        it is not known which patch reached Connectif last. Then the digests are cleared, and the next run sends the
+        contact once more.
 
-        :param source: a SELECT of ``sync_id``, ``contact_key`` and the columns. Default: lines with exactly these
-            values are the parameters, packed by the dialect.
-        :param is_late: set the columns for any generation of the line.
+        :param columns: the columns to set.
+        :param source: a SELECT of ``sync_id``, ``contact_key`` and the columns. Default: the statement has parameters,
+            which are lines with these values, packed by the dialect.
+        :param is_late: set the columns of lines of a newer generation, too.
         :raises ValueError: the dialect is not PostgreSQL, SQLite, MySQL or MariaDB.
         """
         if source is None:
@@ -181,13 +182,12 @@ class JournalTables:
         return self._upsert(dialect, columns, source, is_late)
 
     def update_properties(self, more: Sequence[str], *, is_doubt: bool) -> Any:
-        """Return a statement that sets a line's digests of the properties at Connectif, unless a newer process has
-        written it.
+        """Return a statement that sets the digests of properties in a line, unless a newer process has written it.
 
-        Its parameters are the columns, with ``of_`` before their names.
+        The parameters of the statement have the names of the columns, after ``of_``.
 
         :param more: further columns to set.
-        :param is_doubt: whether a patch is about to be sent, so that the row's digest is no longer valid.
+        :param is_doubt: whether a patch is about to be sent; then the digests of the row and the patch are cleared.
         """
         columns = ("properties", *more)
         return self._kept(("update properties", columns, is_doubt), lambda: self._update_properties(columns, is_doubt))
@@ -195,19 +195,19 @@ class JournalTables:
     def acknowledge_pending(
         self, dialect: str, which: Any, columns: list[str], values: Mapping[str, Any], *, are_whole: bool = True
     ) -> Any:
-        """Return one statement that inserts or sets the lines of pending rows, as :meth:`upsert` does.
+        """Return one statement that inserts or sets the lines of the contacts of pending rows, as :meth:`upsert` does.
 
-        :param which: condition for the pending rows; each contact at most once.
-        :param columns: to set; the digests are those of the pending rows.
-        :param values: of the other columns, and of ``sync_id``; missing ones become ``NULL``.
-        :param are_whole: whether the lines get the digests of rows; otherwise only those of properties.
+        :param which: the condition for the pending rows, which must be of different contacts.
+        :param columns: the columns to set. Digests and spellings come from the pending rows.
+        :param values: the values of the other columns, and of ``sync_id``. Columns without a value become ``NULL``.
+        :param are_whole: whether the lines get row digests and patch digests; ``False`` clears these.
         """
         lines, pending = self.lines.c, self.pending.c
 
         def selected(column: str) -> Any:
             if not are_whole and column in ("row_digest", "patch_digest"):
                 return sa.cast(sa.null(), lines[column].type)
-            if column == "row_digest":  # empty for a change of several rows, which are compared each time
+            if column == "row_digest":  # empty for a change of several rows: they are compared each time
                 return sa.func.nullif(pending[column], "")
             if column in _DIGESTS or column == SPELLING:
                 return pending[column]
@@ -220,19 +220,19 @@ class JournalTables:
 
     @property
     def spelling(self) -> Any:
-        """Return the column of spellings; NULL where the tables do not have it."""
+        """The column ``spelling`` for a query; NULL if the table of lines does not have it."""
         return self.lines.c[SPELLING] if self.has_spellings else sa.null().label(SPELLING)
 
     @property
     def digest_if_acknowledged(self) -> Any:
-        """Return the acknowledged row's digest; NULL for a contact with another last outcome, so that it is
+        """The digest of the acknowledged row for a query. NULL if the last outcome is another one: then the contact is
         compared.
         """
         lines = self.lines.c
         return sa.case((lines.state == ACKNOWLEDGED, lines.row_digest), else_=sa.null())
 
     def lines_of(self, dialect: str, columns: Sequence[Any]) -> Any:
-        """Return a query for lines by ``sync_id`` and ``keys``, packed by the dialect."""
+        """Return a query for lines. Its parameters are ``sync_id`` and ``keys``, which the dialect packs."""
         lines = self.lines.c
         among = dialect_named(dialect).among_keys(lines.contact_key)
         return sa.select(*(lines[column] if isinstance(column, str) else column for column in columns)).where(
@@ -240,7 +240,7 @@ class JournalTables:
         )
 
     def _kept(self, name: Hashable, build: Callable[[], Any]) -> Any:
-        """A statement, which is built when it is needed first."""
+        """Return a statement, which is built at first use and stored by its name."""
         if name not in self._statements:
             self._statements[name] = build()
         return self._statements[name]
@@ -274,7 +274,7 @@ class JournalTables:
         is_newer = old.generation <= new.generation
         values: dict[str, Any] = {c: sa.case((is_newer, new[c]), else_=old[c]) for c in columns}
         if "refused_run" in columns and "refused_digest" in columns:
-            # The same row was rejected again: the run that met it first stays.
+            # If the same row is rejected again, the first run that met it stays.
             is_same = sa.and_(old.refused_digest.is_not(None), old.refused_digest == new.refused_digest)
             first = sa.func.coalesce(old.refused_run, old.run_id)
             values["refused_run"] = sa.case(
@@ -288,20 +288,20 @@ class JournalTables:
 
 
 def journal_tables(name: str, schema: str | None) -> JournalTables:
-    """Return the tables of one journal, of which a process has only one description.
+    """Return the tables of one journal. A process has only one description of them.
 
-    SQLAlchemy compiles a statement once for each engine and each description of its tables. Descriptions of their own
-    for each page of the UI, and for each task of a ``dag.test``, would cost tens of milliseconds each time.
+    SQLAlchemy compiles a statement once for each engine and each description of its tables. New descriptions for each
+    page of the UI, and for each task of a ``dag.test``, would take tens of milliseconds each time.
 
-    :param name: the name of the table of lines; the names of the others begin with it.
-    :param schema: the database schema, if not the connection's default.
+    :param name: the name of the table of lines; the names of the other tables begin with it.
+    :param schema: the schema of the tables, if not the connection's default.
     """
-    return copy.copy(_described(name, schema))  # "has_spellings" is about one database
+    return copy.copy(_described(name, schema))  # a copy, since "has_spellings" belongs to one database
 
 
 _described = functools.lru_cache(maxsize=16)(JournalTables)
 
 
 def columns_of(table: sa.Table, connection: sa.Connection | sa.Engine) -> set[str]:
-    """Return the columns of a table in the database."""
+    """Return the names of the columns that a table has in the database."""
     return {column["name"] for column in sa.inspect(connection).get_columns(table.name, table.schema)}

@@ -1,4 +1,4 @@
-"""The changes of stored plans that wait: for a deferred task that sends them, or for the result of an import."""
+"""Counts the changes of stored plans that wait for a deferred task to send them, or for the result of an import."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from airflow_provider_connectif.journal.tables import JournalTables
 
 
 class WaitingChanges(NamedTuple):
-    """Numbers of changes of one plan. Those that an import has rejected are in neither.
+    """The numbers of waiting changes of one plan. Changes that an import has rejected do not count.
 
-    ``to_send``: a deferred task still has to send them. ``in_imports``: they are in an import whose result is not
-    recorded yet.
+    ``to_send``: changes that a deferred task still has to send. ``in_imports``: changes in imports whose results are
+    not recorded yet.
     """
 
     sync_id: str
@@ -24,12 +24,12 @@ class WaitingChanges(NamedTuple):
 
 
 def waiting_query(tables: JournalTables, *which: Any) -> sa.Select[Any]:
-    """Return the query for :func:`waiting_changes`.
+    """Return the query whose result :func:`waiting_changes` needs.
 
-    :param which: conditions for the changes.
+    :param which: conditions for the changes. Default: all changes.
     """
     plans, pending = tables.plans.c, tables.pending.c
-    # A change has no file until a task has written it into one; a rejected one has a negative number.
+    # The column "file" is NULL until a task has written the change into a file, and negative for a rejected contact.
     in_no_file = sa.func.count(sa.case((pending.file.is_(None), 1))).label("in_no_file")
     in_files = sa.func.count(sa.case((pending.file >= 0, 1))).label("in_files")
     counted = sa.select(pending.plan_id, in_no_file, in_files).where(*which).group_by(pending.plan_id).subquery()
@@ -45,6 +45,6 @@ def waiting_changes(rows: Any) -> Iterator[WaitingChanges]:
     """
     for row in rows:
         in_files = int(row.in_files)
-        # Files of a parked import are not uploaded: the task sends them when it continues.
+        # If a plan is parked, some of its files are not uploaded: the task sends them when it continues.
         to_send = in_files if in_files and json.loads(row.state).get("is_parked") else 0
         yield WaitingChanges(row.sync_id, int(row.in_no_file) + to_send, in_files - to_send)

@@ -209,7 +209,7 @@ def test_a_secret_that_was_changed_meanwhile_fails_in_words_and_leaves_no_patch(
     run = come_back(strict, rows=rows(30), journal_key="sha256")
 
     assert (run.state, plans(database)) == ("failed", (0, 0))
-    assert "another secret" in str(run.error)
+    assert "connectif_journal_secret or journal_key was changed: restore it" in str(run.error)
 
 
 @pytest.mark.slow

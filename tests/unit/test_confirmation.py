@@ -189,7 +189,7 @@ def test_a_plan_of_another_secret_cannot_be_read(open_journal: OpenJournal) -> N
     first.park({}, until=0.0)
     second = open_journal("monday", comes_back=True, key_secret=b"two")
     second.plan.load()
-    with pytest.raises(JournalError, match="written with another secret: clear the task") as error:
+    with pytest.raises(JournalError, match="since connectif_journal_secret or journal_key was changed") as error:
         list(second.plan.patches())
     assert error.value.final
 
