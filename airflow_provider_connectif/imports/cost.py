@@ -81,7 +81,10 @@ class ImportCosts:
         return sum(ends) / len(ends)
 
     def _expected_polls(self, files: int, processing_s: float) -> int:
-        """Return the number of polls for imports that take so many seconds; the last poll of each shows its end."""
+        """Return the number of polls for imports that take ``processing_s`` seconds together.
+
+        It includes one poll for each import, which shows the end of that import.
+        """
         return files + math.ceil(processing_s / poll_delay_s(self._rules.poll_interval_s, min(files, QUEUE_LENGTH)))
 
 

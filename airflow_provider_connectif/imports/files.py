@@ -71,7 +71,7 @@ class ImportFile:
         return SentFile(self.number, self.rows, list(self.columns), only_empty=self.only_empty)
 
     def write_out(self) -> None:
-        """Write the buffered lines; a file without rows is not created."""
+        """Write the buffered lines to the file. Without rows, no file is created."""
         if self.rows and self._lines:
             with self.path.open("ab") as file:
                 file.write(b"".join(self._lines))
@@ -90,7 +90,7 @@ class _Part:
 
 
 class ImportFiles:
-    """Writes patches to import files; a context manager, which always removes the folder at the end.
+    """Writes patches to import files. As a context manager, it always removes the folder at the end.
 
     Blank values (``None``, empty text or list) are left out: only a PATCH can clear a field. Each contact occurs once:
     the plan has merged its rows.

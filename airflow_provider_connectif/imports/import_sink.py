@@ -34,7 +34,7 @@ from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
 LEFTOVERS_AT_ONCE = 8
 WITHOUT_DEFINITIONS = "an import needs the definitions of custom fields"
 _IDS_IN_SUMMARY = 20
-_LAST_RESPONSE_S = 30.0  # after a request to stop; Airflow kills the task after 60
+_LAST_RESPONSE_S = 30.0  # wait for a response after a request to stop; Airflow kills the task after 60 seconds
 _INTERVALS_WHEN_FULL = 3  # before the next upload to a queue that is full of other imports
 
 
@@ -85,7 +85,7 @@ class ImportSink:
 
     @property
     def stop(self) -> Stop | None:
-        """The reason why the import ended early; ``None``: it did not."""
+        """The reason why the import ended early; ``None`` if it did not end early."""
         return self._own_stop or self._patching.stop
 
     @property
@@ -110,8 +110,9 @@ class ImportSink:
 
     @property
     def summary_is_complete(self) -> bool:
-        """Whether the summary covers the whole run; ``False`` while this process has not loaded the state of earlier
-        ones.
+        """Whether the summary covers the whole run.
+
+        ``False`` until this process has loaded the state that an earlier process stored.
         """
         return self._job.is_loaded or not self._rules.comes_back
 
@@ -137,7 +138,8 @@ class ImportSink:
         awaited = ids[-1] if self._job.state.is_all_sent else ids[len(ids) // 2]
         state = self._job.saved_state() if self._journal is None else None
         left = self._job.watch.polls_left
-        polls_left = None if left is None else max(1, left - len(ids))  # the task polls each of them once more
+        # After the deferral, the task itself polls each open import once more.
+        polls_left = None if left is None else max(1, left - len(ids))
         return Deferral(deadline, left_s, [awaited], state, polls_left=polls_left)
 
     def kill(self) -> str:

@@ -166,7 +166,7 @@ class ImportJob:
             "predicted_end": self.predicted_end,
             "polls_left": self.watch.polls_left,
             "types": dict(self._types),
-            # Rows of imports that ended in error are imported by another attempt, which reports them.
+            # Without imports that ended in error: another attempt imports and reports their rows.
             "troubles": [failure.words for failure in self.account.failures if failure.verdict is Verdict.FAILED],
             **self._report.as_state(),
         }
@@ -202,7 +202,7 @@ class ImportJob:
             return False
         if self._rules.comes_back:
             return state.is_complete or state.is_parked
-        # A cleared task imports again if an import was cancelled or could not be accounted for.
+        # A cleared task imports again if an import was cancelled, or if Connectif reported no result for some rows.
         return journal is not None and state.is_complete and (journal.series.tries > 1 or not state.run["troubles"])
 
     def _restore(self) -> None:
@@ -313,6 +313,6 @@ class ImportJob:
         return self._rules.deferrable and self._journal is not None and not self.account.failures
 
     def _describe_next_attempt(self) -> str:
-        """Describe what the next attempt does while the imports are open; empty if that is not known."""
+        """Describe what the next attempt does if imports are still open then; empty if that is not known."""
         is_known = self._journal is not None and self.state.is_complete and self.state.open_ids
         return "The next attempt waits for the same imports and uploads nothing" if is_known else ""

@@ -23,7 +23,7 @@ _PATCHES_AT_ONCE = 500
 
 
 class Patching:
-    """Delivers by PATCH the contacts that take fewer requests that way, and those that must not go into a file.
+    """Delivers by PATCH the contacts that take fewer requests that way, and those with a consent that needs a response.
 
     :param context: the context of the run.
     :param sender: sends the requests before the uploads.
@@ -57,7 +57,7 @@ class Patching:
 
     @property
     def stop(self) -> Stop | None:
-        """The reason why sending ended early; ``None``: it did not."""
+        """The reason why sending ended early; ``None`` if it did not end early."""
         return self._sender.stop or (None if self._last_sender is None else self._last_sender.stop)
 
     @property
@@ -80,7 +80,7 @@ class Patching:
             self._context.log.info(wording.FOLLOWING_WHO_LEFT)
             # A new sender, since a sender's threads cannot be started twice.
             self._last_sender = self._make_last_sender()
-            if self._sender.stop is None:  # else it was killed meanwhile
+            if self._sender.stop is None:  # otherwise the run was killed in the meantime
                 self._last_sender.deliver(itertools.chain([first], batches), resource=self._resource)
 
     def left_behind(self) -> Iterator[Sequence[Patch]]:
@@ -132,7 +132,7 @@ class Patching:
             into files, writing the files counts them.
         """
         for patch in patches:
-            self._sender.begin_other_request()  # before reading the suppression list, so that an erasure waits
+            self._sender.begin_other_request()  # before the suppression list is read: later erasures wait
             if not suppressed_in(self._context, mapping, [patch]):
                 return patch
             suppressed.append(patch)

@@ -41,7 +41,7 @@ class ImportPreview:
         self._files = self._patches = 0
         self._own, self._by_patch = Requests(), Requests()
         self.valid: int | None = None
-        """Rows that would be delivered; ``None`` before :meth:`look`."""
+        """Number of rows that would be delivered; ``None`` before :meth:`look`."""
         self.overwrites = rules.on_existing == "update"
 
     def check_columns(self, columns: Sequence[str] | None, resource: ContactResource) -> None:

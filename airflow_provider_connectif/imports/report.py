@@ -29,7 +29,7 @@ from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.records.outcomes import JournalError
 from airflow_provider_connectif.reporting import wording
 
-_DELIMITERS = (",", ";", "\t", "|")  # tried after the delimiter of the file itself
+_DELIMITERS = (",", ";", "\t", "|")  # tried after the delimiter of the imported file
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
@@ -119,7 +119,7 @@ class NamedContacts:
         """Yield the reason of each rejected contact by its key in the report, in the order of the rows, some hundred at
         a time.
 
-        The reasons are Connectif's own words, which may quote values.
+        The reasons are the report's own words, which may quote values.
         """
         with closing(self._database.execute("select key, reason from named order by number")) as cursor:
             while batch := cursor.fetchmany(_AT_ONCE):

@@ -61,13 +61,13 @@ class Fate(StrEnum):
 
     WAIT = "wait"
     FINISHED = "finished"
-    """Finished; ``errors`` above zero are the usual partial failure."""
+    """It has finished. Some of its rows may be rejected, which ``errors`` counts."""
     BROKEN = "broken"
     """It failed as a whole: the next attempt imports its rows again."""
     CANCELLED = "cancelled"
     """A person has cancelled it in the app, so only a person should start it again."""
     GONE = "gone"
-    """Somebody has deleted it; how it ended is not known."""
+    """Somebody has deleted the import, so its result is not known."""
 
 
 FATES: Mapping[str | None, Fate] = MappingProxyType(
@@ -96,7 +96,7 @@ class Numbers(NamedTuple):
 
     @property
     def is_whole(self) -> bool:
-        """Whether every row is accounted for."""
+        """Whether Connectif reports a success or an error for every row."""
         return self.is_trusted and not self.missing
 
 
@@ -164,7 +164,7 @@ class ImportRules:
 
     @property
     def leftovers(self) -> bool | None:
-        """``patch_leftovers``; a PATCH changes contacts that exist, so only an update may use it."""
+        """``patch_leftovers``; ``False`` unless ``on_existing`` is ``update``: a PATCH changes existing contacts."""
         return self.patch_leftovers if self.on_existing == "update" else False
 
     def layout(self, survey: Survey, fields: FieldTable | None = None, *, may_patch: bool = True) -> Layout:
@@ -197,7 +197,10 @@ def may_have_default(property_id: str, fields: FieldTable) -> bool:
 
 
 def poll_delay_s(poll_interval_s: float, open_imports: int) -> float:
-    """Return the seconds between two polls, so that each open import is polled once in ``poll_interval_s``."""
+    """Return the seconds between two polls of different imports.
+
+    With this delay, each open import is polled once in ``poll_interval_s``, or less often if there are many.
+    """
     return max(poll_interval_s / max(1, open_imports), min(SHORTEST_POLL_DELAY_S, poll_interval_s))
 
 

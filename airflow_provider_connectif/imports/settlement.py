@@ -1,4 +1,4 @@
-"""Settles imports that have ended: counts their contacts, and writes them into the journal."""
+"""Settles imports that have ended: counts their contacts, and writes the outcomes to the journal."""
 
 from __future__ import annotations
 

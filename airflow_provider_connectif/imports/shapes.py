@@ -221,7 +221,7 @@ def choose(
         ways.append(layout)
     layout = min(ways, key=lambda layout: layout.requests)
     layout = replace(layout, files=layout.files + more)
-    by_patch = survey.contacts + survey.filled  # at most
+    by_patch = survey.contacts + survey.filled  # the largest number of requests
     if leftovers is None and by_patch < UPLOAD_AND_POLL * layout.files + layout.patches:
         return Layout(None, frozenset(survey.rows), 0, survey.contacts, patches_all=True)
     return layout

@@ -115,7 +115,7 @@ class Uploads:
                     len(state.files),
                     plural(sent.rows, "row"),
                     describe_bytes(files[sent.file].size),
-                    listed(files[sent.file].columns) or "the key only",  # it creates contacts
+                    listed(files[sent.file].columns) or "the key only",  # such a file only creates contacts
                     ", only where they are empty" if sent.only_empty else "",
                 )
                 is_one_new = True
@@ -156,9 +156,9 @@ class Uploads:
         An upload without a response may have begun an import, but the list of imports does not show which one. So the
         file is uploaded again after every import that the upload may have begun has finished.
 
-        :param ours: the ids of the run's earlier imports: a response with one of them is not about this upload.
+        :param ours: the ids of the run's earlier imports. A response with one of these ids is not about this upload.
         :return: the import; ``None`` if all contacts of the file are suppressed, and nothing was uploaded.
-        :raises QuotaClosed: the run must stop; there is no import.
+        :raises QuotaClosed: the run must stop; the upload has begun no import.
         """
         client, rules, waiting, failures = self._context.client, self._context.rules, self._watch.waiting, 0
         while True:
@@ -201,7 +201,7 @@ class Uploads:
             self._watch.until_none_is_open(began_at, ours)
 
     def _is_of_earlier_run(self, one: Import, began_at: float) -> bool:
-        """Whether the response to an upload shows an import that cannot be its own.
+        """Whether the response to an upload shows an import that cannot be from this upload.
 
         :param began_at: start of the upload, in seconds since the epoch.
         """

@@ -15,7 +15,7 @@ from airflow_provider_connectif.reporting.formats import describe_seconds
 from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict, WaitTooLong, stop_verdict
 
 _STEP_S = 0.25
-_LOG_EVERY_S = 60.0  # also because a task whose supervisor was killed stays alive until it logs the next time
+_LOG_EVERY_S = 60.0  # if a task's supervisor was killed, the task ends only when it logs the next time
 
 
 class Waiting:
@@ -113,9 +113,9 @@ class Waiting:
         self.pause(max(retry_delay_s(failures, retry_after_s), at_least_s))
 
     def check_length(self, seconds: float) -> None:
-        """Check that a worker may wait so long.
+        """Check that a worker may wait for some seconds.
 
-        :raises WaitTooLong: it may not.
+        :raises WaitTooLong: a worker may not wait so long.
         """
         if seconds > self._context.client.longest_wait_s:
             raise WaitTooLong(seconds, self._context.client.longest_wait_s)

@@ -70,7 +70,7 @@ class Watch:
     def due_in(self, import_id: str, began_at: float = 0.0) -> float:
         """Return the seconds until an import may be polled.
 
-        :param began_at: start of its upload, in seconds since the epoch; 0: the first poll may be at once.
+        :param began_at: start of the import's upload, in seconds since the epoch. 0: the first poll may be at once.
         """
         interval, now = self._context.rules.poll_interval_s, self._clock.monotonic()
         polled_at = self._polled_at.get(import_id, now - (self._clock.now() - began_at) if began_at else -math.inf)
@@ -133,7 +133,7 @@ class Watch:
     def look(self, import_id: str) -> tuple[Import, Fate]:
         """Request an import; return it, and the meaning of its state for the run.
 
-        Without a usable response, the meaning is :attr:`Fate.WAIT`.
+        Without a usable response, the meaning is ``Fate.WAIT``.
 
         :raises ImportFailed: Connectif refuses the API key.
         """
@@ -167,7 +167,7 @@ class Watch:
     def open_imports(self, since: float, ours: Container[str]) -> list[str]:
         """Return the ids of open imports that an upload without a response may have begun.
 
-        :param since: start of the upload, in seconds since the epoch; 0: unknown.
+        :param since: start of the upload, in seconds since the epoch. 0: it is not known.
         :param ours: the ids of imports that are from other uploads of the run; these are left out.
         :raises ImportFailed: the list cannot be read.
         """

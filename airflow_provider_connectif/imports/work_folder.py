@@ -45,7 +45,7 @@ def _remove_abandoned(prefix: str, parent: Path) -> None:
             if is_ours and _is_abandoned(folder):
                 shutil.rmtree(folder, ignore_errors=True)
         except OSError:
-            continue  # another process has removed it in the meantime, or it is not such a folder
+            continue  # another process has removed the folder in the meantime, or it is another kind of folder
 
 
 def _is_abandoned(folder: Path) -> bool:

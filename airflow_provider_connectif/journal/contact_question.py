@@ -83,7 +83,7 @@ class ContactQuestion:
 
     @property
     def written_key(self) -> str | None:
-        """The contact's key in its line; ``None`` if it has no line."""
+        """The contact's key as its line has it; ``None`` if the contact has no line."""
         return self._line.get("contact_key")
 
     def sent_key(self, contact: str) -> str | None:
@@ -119,7 +119,7 @@ class ContactQuestion:
         """Return everything that the journal knows of the contact.
 
         :param property_ids: ids to look up, besides those in the history. The lines have digests of ids only.
-        :param history: from :meth:`history`.
+        :param history: the result of :meth:`history`.
         """
         of_history = [name for outcome in history for name in outcome.properties]
         properties = [self._property(name) for name in dict.fromkeys([*property_ids, *of_history])]

@@ -131,7 +131,7 @@ class JournalDatabase:
                 raise
         except ValueError as fault:
             words, is_final, setting, faults = str(fault), True, None, []
-        # Raised outside the handler, so that the driver's error is not its context.
+        # Raised outside the handler. Otherwise the driver's error, with its values, would be the context of this error.
         if setting is not None:
             raise JournalError(f"the journal's connection {self._conn_id!r} cannot be used: {setting}", final=True)
         if faults:
@@ -152,7 +152,8 @@ class JournalDatabase:
         """On SQLite, remove all traces of deleted data from the file; return whether that was possible.
 
         ``secure_delete`` overwrites deleted data, but not their copies in pages that were split or merged before. On
-        other databases, this does nothing and returns ``True``: that needs rights and time that a task does not have.
+        other databases, nothing is done, and the result is ``True``: their means need rights and time that a task does
+        not have.
         """
         if self.dialect != "sqlite":
             return True
@@ -161,7 +162,7 @@ class JournalDatabase:
             with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.exec_driver_sql("vacuum")
                 is_busy, *_ = connection.exec_driver_sql("pragma wal_checkpoint(truncate)").fetchone() or (0,)
-        except sa.exc.OperationalError:  # it is being read or written, or the disk has no room for a second file
+        except sa.exc.OperationalError:  # another process uses the file, or the disk has no room for a second file
             return False
         return not is_busy
 

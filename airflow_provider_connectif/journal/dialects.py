@@ -43,8 +43,9 @@ NewValues = Callable[[Any], Mapping[str, Any]]
 class Dialect:
     """The statements and rules of one kind of database.
 
-    :param fault_of: returns why a server is not suitable for a journal, by its version text; empty if it is.
-    :param clock: seconds since the epoch by the database's clock.
+    :param fault_of: gets the version text of a server; returns why the server is not suitable for a journal, or empty
+        text if it is suitable.
+    :param clock: the query for the seconds since the epoch by the database's clock.
     :param insert_or_set: one statement that inserts a line, or changes an existing one.
     :param insert_if_absent: one statement that inserts a line, or leaves the existing line with the same primary key
         unchanged. A plain INSERT may end in a deadlock: MySQL then undoes the whole transaction with its savepoints.
@@ -245,7 +246,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
             pack_keys=_as_json,
             select_packed=_no_query,
             pack_lines=list,
-            is_deadlock=partial(_has_words, ()),  # it has one writer at a time
+            is_deadlock=partial(_has_words, ()),  # no deadlocks: SQLite has one writer at a time
             is_about_tables=partial(_has_words, _SQLITE_OF_TABLES),
         ),
         "mysql": _MYSQL,
@@ -257,7 +258,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
 def dialect_named(name: str) -> Dialect:
     """Return the dialect with SQLAlchemy's name.
 
-    :raises ValueError: it is not PostgreSQL, SQLite, MySQL or MariaDB.
+    :raises ValueError: the database is not PostgreSQL, SQLite, MySQL or MariaDB.
     """
     if name not in DIALECTS:
         raise ValueError(f"no journal in a {name} database: use PostgreSQL, MySQL, MariaDB or SQLite")

@@ -102,8 +102,8 @@ class Differences:
         :param known: the journal's knowledge of the contact's properties.
         :param row_digest: the digest of the row; empty for several rows.
         :param refused: the digest of the row or patch that Connectif rejected last.
-        :param is_new: as in :class:`Patch`. Default: the value of ``patch``.
-        :param was_delivered: as in :class:`Patch`. Default: the value of ``patch``.
+        :param is_new: as in :class:`Patch`. Default: the value in ``patch``.
+        :param was_delivered: as in :class:`Patch`. Default: the value in ``patch``.
         """
         whole = patch.whole
         entries = self._digester.entries(contact, whole)
@@ -150,8 +150,9 @@ class Differences:
             wanted = whole.keys()
         patch = self._resource.arrange(patch, wanted)
         is_held = is_known and not (patch.properties or patch.later)
-        if is_held and patch.was_removed:  # somebody may have deleted the contact while it was away
-            # A row without properties creates it by its key; otherwise a request would set nothing.
+        if is_held and patch.was_removed:  # somebody may have deleted the contact while it was not in the source
+            # If it was deleted, a request is needed although nothing differs. A row without properties is sent at once,
+            # and creates the contact by its key.
             patch, is_held = patch._replace(looks_up=bool(whole)), False
         is_refused = bool(refused and not row_digest) and refused in (digests.patch, self._of_before(whole, contact))
         return Difference(patch, is_held, is_refused)

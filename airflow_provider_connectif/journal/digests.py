@@ -26,7 +26,7 @@ class Mapped(Protocol):
 
     @property
     def columns(self) -> Sequence[str] | None:
-        """The columns to read, the key's first; ``None``: every column."""
+        """The columns to read, the key column first; ``None``: every column."""
 
     @property
     def definition(self) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""Finds the faults of a journal's tables: before they are used, and after a statement has failed because of them."""
+"""Finds the faults of a journal's tables, before the tables are used, and after a statement about them has failed."""
 
 from __future__ import annotations
 

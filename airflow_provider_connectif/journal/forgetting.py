@@ -250,7 +250,7 @@ class Forgetting:
                     yield _Line(line.number, line.file, is_beside)
 
     def _read(self, line: Any, people: Collection[PersonKey]) -> tuple[set[PersonKey], bool]:
-        """Return which of some people a pending row names, and whether its row already has an outcome."""
+        """Return those of some people whom a pending row names, and whether the row in it already has an outcome."""
         if line.payload is None:
             return set(), False
         if names_people(line.payload):

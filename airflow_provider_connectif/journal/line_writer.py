@@ -79,7 +79,9 @@ class LineWriter:
 
     @property
     def generation(self) -> int:
-        """The number of this process among those of the sync: a newer one has a higher number."""
+        """The number, among all processes of the sync, of the process that sent the rows. Newer processes have higher
+        numbers.
+        """
         return self._lease.generation if self._generation is None else self._generation
 
     def settle_planned(self, place: int) -> None:

@@ -64,7 +64,7 @@ def past_runs(database: JournalDatabase, sync_id: str | None, most: int, *, not_
     :param database: the journal's database, open for reading; its tables have the version of this package.
     :param sync_id: only runs of this sync; ``None``: of all syncs.
     :param most: largest number of runs.
-    :param not_green: only runs that neither succeeded nor were skipped, including those that have not ended.
+    :param not_green: leave out runs that succeeded or were skipped. Runs that have not ended stay.
     :raises JournalError: the database failed.
     """
     runs = database.tables.runs

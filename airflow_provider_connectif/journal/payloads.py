@@ -73,7 +73,7 @@ class Payloads:
                 )
                 raise JournalError(words, final=True) from None
         key, properties, row, *more = json.loads(text)
-        # Plans of earlier versions have fewer fields; they were sent in the order of their rows.
+        # Plans of earlier versions have fewer fields. Their changes were sent in the order of the rows.
         number, others, before, is_new, conditions = more + [line.number, {}, None, False, None][len(more) :]
         digests = Digests(
             line.row_digest,

@@ -63,7 +63,7 @@ class PendingChange(NamedTuple):
 
 
 class ChangeLines:
-    """Packs changes as lines, and unpacks them.
+    """Packs changes as lines, and unpacks the lines.
 
     If a source yields the texts of its database, a change of one row is stored as these texts, with the ids of the
     properties to send. Then no JSON is written while the source is read, and preparing the row again takes no more time

@@ -93,7 +93,7 @@ def changed(before: bytes, after: bytes, property_ids: Iterable[str]) -> set[str
 
 
 class Mark(StrEnum):
-    """A mark of a ranked property; the value is the end of the mark's name."""
+    """The marks of properties. The value is the end of the mark's name, after the property id."""
 
     KEPT = "\0kept"
     BEFORE = "\0before"

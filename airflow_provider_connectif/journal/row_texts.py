@@ -29,7 +29,10 @@ def row_text(values: tuple[Any, ...]) -> str:
 
 
 def is_unstable(values: tuple[Any, ...]) -> bool:
-    """Whether the text of values differs between processes: it has the address of an object, or cannot be made."""
+    """Whether the text of values contains the address of an object, or cannot be made.
+
+    An address differs in each process, and so does the digest of the text.
+    """
     try:
         return _ADDRESS.search(row_text(values)) is not None
     except Exception:  # noqa: BLE001 - a class of somebody else's, which may raise anything

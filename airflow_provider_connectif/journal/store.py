@@ -237,7 +237,8 @@ class Journal:
         """Write the collected lines and the state of the run, and keep the claim to the sync during a deferral.
 
         :param until: the planned end of the deferral, in seconds since the epoch.
-        :raises JournalError: the database failed, or another attempt has taken over; call :meth:`close` then.
+        :raises JournalError: the database failed, or another attempt has taken over. The caller must then call
+            :meth:`close`.
         """
         self.lines.commit()
         self._database.write(self._attempts.note)

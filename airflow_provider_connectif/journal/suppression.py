@@ -128,7 +128,7 @@ class SuppressionList:
         return lambda people: {person for person in people if any(_hmac(secret, person) in listed for secret in known)}
 
     def stamp(self) -> object:
-        """Return a value that changes whenever somebody is suppressed."""
+        """Return a value that changes whenever somebody is suppressed; ``None`` if the list is empty."""
         if self.is_empty():
             return None
         suppressed = self._tables.suppressed.c
@@ -191,7 +191,7 @@ class SuppressionList:
     def _secrets(self, connection: sa.Connection) -> list[bytes]:
         """Return every secret with which the list may have been written.
 
-        :raises JournalError: one of them is not known here.
+        :raises JournalError: one of these secrets is not known here, and the list is not empty.
         """
         known, is_missing = [], False
         own = None if self._given is None else _fingerprint(self._given)
@@ -204,8 +204,8 @@ class SuppressionList:
                 is_missing = True
         if is_missing and connection.execute(sa.select(self._tables.suppressed.c.key_hmac).limit(1)).first():
             raise JournalError(
-                "the journal's suppression list was written with another secret, so nothing is sent: give connection "
-                f"{self._conn_id!r} the {self._setting} that it had in its extra",
+                "the journal's suppression list was written with another secret, so nothing is sent: restore the "
+                f"earlier {self._setting} in the extra of connection {self._conn_id!r}",
                 final=True,
             )
         return known

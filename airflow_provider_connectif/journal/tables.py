@@ -56,7 +56,7 @@ class JournalTables:
             sa.Column("reason", exact_text(LONGEST_REASON)),
             sa.Column("run_id", exact_text(LONGEST_NAME), nullable=False),
             sa.Column("generation", sa.Integer, nullable=False),
-            # Since version 3; empty in lines that were written before.
+            # Since version 3. NULL in lines that were written before.
             sa.Column("delivered_as", sa.String(12)),
             sa.Column("delivered_generation", sa.Integer),
             sa.Column("refused_run", exact_text(LONGEST_NAME)),
