@@ -1,9 +1,9 @@
-"""Check all rows in one task; send them in the next only when the check is clean.
+"""Check all rows in one task, and send them in the next task only if the check succeeds.
 
-The check reads every row, brings it into the form that the account's fields want, and sends no contact: a value
-that Connectif would refuse costs none of the account's 100 requests a minute. It fails when more rows are bad than
-`failure_budget` allows, and then nothing is sent. Its log shows which columns break which rule, and how long the run
-would take.
+The check reads every row, checks it against the account's field definitions, and sends no contact. So a value that
+Connectif would reject uses up none of the account's 100 requests a minute. If more rows are refused than
+`failure_budget` allows, the check fails, and nothing is sent. Its log shows which columns break which rule, and how
+long the run would take.
 
 Connections: `connectif_default` (Connectif, or a local sandbox) and `warehouse` (any SQL database).
 """

@@ -1,12 +1,11 @@
-"""A first load by import, and then every night a PATCH for each contact that has changed: two ways, one journal.
+"""Load all contacts by import first. Then send a PATCH every night for each contact that has changed.
 
-A million contacts take a week by PATCH, at 100 requests a minute for a whole account; as CSV files they are a handful
-of requests. A few thousand changes a night are better off as PATCHes, each of which takes effect at once.
+By PATCH, a million contacts take a week, since an account has 100 requests a minute. As CSV files they take a handful
+of requests. For a few thousand changes a night PATCH is better: each change takes effect at once.
 
-Trigger the DAG once by hand with `{"load": true}`, and after each big change of the source; its schedule does the rest.
-Both tasks have the same `sync_id` and the same properties, so the nightly one finds in the journal what the load has
-delivered, and sends only what has changed since. The query gives each contact once: of several rows of a contact an
-import takes the last one, and by PATCH they would be sent one after the other, every night.
+Trigger the DAG by hand with `{"load": true}` once, and again after each big change of the source. All other runs follow
+the schedule. Both tasks have the same `sync_id` and the same properties. So the nightly task finds in the journal what
+the load has delivered, and sends only what has changed since. The query returns each contact once, with its newest row.
 
 Connections: `connectif_default` (Connectif, or a local sandbox) and `warehouse` (PostgreSQL, MySQL or SQLite), which
 also holds the journal.
@@ -56,7 +55,7 @@ with DAG(
 
     @task.branch
     def choose(params: dict[str, Any] | None = None) -> str:
-        """The task that this run is for."""
+        """Return the id of the task that this run needs."""
         return "load" if (params or {})["load"] else "nightly"
 
     choose() >> [

@@ -1,7 +1,8 @@
 """Forget people who asked for it.
 
-They are deleted at Connectif and leave every sync of the journal, and no later run with this journal sends them again.
-A statement without its `WHERE` deletes nobody: more than `max_deleted` people fail the task before anything is done.
+The task deletes these people at Connectif and in every sync of the journal. No later run with this journal sends them
+again. If the statement returns more than `max_deleted` people, for example since its `WHERE` is missing, the task fails
+before it deletes anybody.
 
 Connections: `connectif_default` (Connectif, or a local sandbox) and `warehouse` (any SQL database; PostgreSQL, MySQL or
 SQLite for the journal).

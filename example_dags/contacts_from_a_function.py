@@ -1,4 +1,4 @@
-"""Contacts that Python makes row by row: made and sent in one process, nothing of them in XCom."""
+"""Send contacts that a Python function yields row by row. One process makes and sends the rows, without XCom."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""A table of the warehouse becomes contacts at Connectif, every day.
+"""Send the rows of a table in the warehouse as contacts to Connectif, every day.
 
-One SELECT is streamed, row by row, into `PATCH /contacts/{email}`: contacts that do not exist yet are created, the
-others updated. A row that cannot be sent, or that Connectif refuses, never holds up the others: it is written, with
-the reasons, to the rejects file. The task ends red, after every good row was delivered, when more rows went that way
-than `failure_budget` allows.
+The task reads one SELECT and then sends `PATCH /contacts/{email}` for each contact. Connectif creates contacts that do
+not exist yet, and updates the others. If a row is invalid, or Connectif rejects it, the task writes it to the rejects
+file, with the reasons, and sends all other rows. If more rows are refused than `failure_budget` allows, the task fails
+after every good row was delivered.
 
 Connections: `connectif_default` (Connectif, or a local sandbox) and `warehouse` (any SQL database).
 """
@@ -29,7 +29,7 @@ with DAG(
     ContactPatchOperator(
         task_id="deliver_customers",
         sql_conn_id="warehouse",
-        # Connectif takes 100 requests a minute, one contact each: of a big table select only what has changed.
+        # Connectif allows 100 requests a minute, each for one contact. From a big table, select only what has changed.
         sql="""
             SELECT email, first_name, last_name, phone, birth_date, newsletter, points,
                    city, country, postal_code, loyalty_tier, lifetime_value, last_purchase
@@ -38,14 +38,14 @@ with DAG(
         """,
         key_column="email",
         properties={
-            # Connectif's own properties start with an underscore,
+            # The ids of Connectif's own properties start with an underscore.
             "_name": "first_name",
             "_surname": "last_name",
             "_mobilePhone": "phone",
             "_birthdate": "birth_date",
             "_newsletterSubscriptionStatus": "newsletter",
             "_points": "points",
-            # the others are custom fields of the account, by their field id.
+            # All other properties are custom fields of the account, named by their field id.
             "city": "city",
             "country": "country",
             "postal_code": "postal_code",
@@ -53,8 +53,8 @@ with DAG(
             "lifetime_value": "lifetime_value",
             "last_purchase": "last_purchase",
         },
-        failure_budget=0.15,  # a share of the rows read; a whole number would be a number of rows
-        # The Airflow variable may be any path that ObjectStoragePath takes, such as s3://bucket/rejects. The file
-        # is personal data.
+        failure_budget=0.15,  # a float is a share of the rows; an int would be a number of rows
+        # The Airflow variable may be any path that ObjectStoragePath supports, such as s3://bucket/rejects. The file
+        # contains personal data.
         rejects_path="{{ var.value.get('connectif_rejects', '/tmp/connectif-rejects') }}/{{ run_id }}.jsonl",
     )

@@ -1,11 +1,11 @@
-"""The rows that an upstream task returns become contacts at Connectif.
+"""Send the rows that an upstream task returns as contacts to Connectif.
 
-For rows that no SELECT gives: out of an API, a file, a computation. Here a task reads the answers of a survey and takes
-them apart. It returns a list of dictionaries, and the operator takes its output as `rows`. Each key but `email` is the
-id of the Connectif property that it fills, so no mapping is needed.
+Use this if no SELECT returns the rows, for example for rows from an API, a file or a computation. Here a task reads the
+answers of a survey. It returns a list of dicts, and the operator gets this list as `rows`. Each key except `email` is
+the id of a Connectif property, so no mapping is needed.
 
-Up to some 10,000 rows travel well like this, through Airflow's XCom. For more, let the operator read them itself, as in
-`contacts_from_sql`.
+The rows go through Airflow's XCom, which is good for up to about 10,000 rows. For more rows, let the operator read them
+itself, as in `contacts_from_sql`.
 
 Connections: `connectif_default` (Connectif, or a local sandbox) and `warehouse` (any SQL database).
 """
@@ -20,7 +20,7 @@ from airflow.providers.common.compat.sdk import DAG, BaseHook, task
 from airflow_provider_connectif.operators.contacts import ContactPatchOperator
 
 
-# Without the switch Airflow writes what a task returns, here every contact, into the task's log.
+# By default Airflow logs the return value of a task, here every contact.
 @task(show_return_value_in_logs=False)
 def read_survey() -> list[dict[str, Any]]:
     """Return a row for each answer: `email`, `interests` (a list of option ids) and `vip` (a boolean)."""
@@ -43,5 +43,5 @@ with DAG(
     ContactPatchOperator(
         task_id="deliver_answers",
         rows=read_survey(),
-        failure_budget=3,  # rows; a share of the rows read would be a float, such as 0.05
+        failure_budget=3,  # an int is a number of rows; a share of the rows would be a float, such as 0.05
     )

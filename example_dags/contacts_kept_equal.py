@@ -1,8 +1,9 @@
-"""Contacts at Connectif are kept equal to a table: new rows, changes, and rows that are not there any more.
+"""Keep the contacts at Connectif equal to a table: send new rows and changes, and unsubscribe contacts that left.
 
-Who leaves the table is unsubscribed from the newsletter and stays a contact. That happens only where it is certain: the
-table was read to its end, and the run before has seen the contact with the same SQL. If more than five percent left, or
-half of the rows are gone, the task fails before anything is sent; `guards_off` in the run's configuration lets it pass.
+If a person's row is no longer in the table, the person is unsubscribed from the newsletter, and the contact stays. The
+task does this only if it is certain that the row has left: the table was read to its end, and earlier runs have found
+the row with the same SQL. If more than five percent of the contacts left, or more than half of the rows are gone, the
+task fails before it sends anything. `guards_off` in the run's configuration lets the run pass.
 
 Connections: `connectif_default` (Connectif, or a local sandbox), `warehouse` (any SQL database) and `journal`
 (PostgreSQL, MySQL or SQLite).
@@ -30,7 +31,7 @@ with DAG(
     ContactSyncOperator(
         task_id="keep_customers",
         sql_conn_id="warehouse",
-        # All customers, and not those that changed: who is not in the result has left.
+        # Select all customers, not only those that changed: a customer who is not in the result counts as left.
         sql="SELECT email, first_name, last_name, loyalty_tier FROM customers ORDER BY customer_id",
         properties={"_name": "first_name", "_surname": "last_name", "loyalty_tier": "loyalty_tier"},
         journal_conn_id="journal",

@@ -1,11 +1,12 @@
-"""One table, delivered partition by partition: a mapped task for each region.
+"""Deliver a table in partitions: a mapped task for each region.
 
-Each partition has its own log, counts, retries and failure budget, so that a bad region is seen, and cleared, on its
-own. It is not faster: Connectif allows 100 requests a minute for the whole account, however many tasks share them.
+Each mapped task has its own log, counts, retries and failure budget. So a region with a fault is visible, and can be
+cleared, by itself. Several tasks are not faster than one: Connectif allows 100 requests a minute for the whole account,
+however many tasks share them.
 
-The tasks need no lock and no pool for that. The headers of each response say how many requests the account has left in
-the window, and every task goes by them: a task sees what the others have used with its next response. When two tasks
-send the last request of a window at once, one of them gets a 429, waits for the next window and sends again.
+The tasks share the rate limit without a lock and without a pool. The headers of each response show a task how many
+requests the account has left in the window, whichever task has used the others. If two tasks send the last request of a
+window at the same time, one task gets a 429, waits for the next window and sends the request again.
 
 Connections: `connectif_default` (Connectif, or a local sandbox) and `warehouse` (any SQL database).
 """
@@ -33,7 +34,7 @@ with DAG(
     ContactPatchOperator.partial(
         task_id="deliver_region",
         sql_conn_id="warehouse",
-        # SQLite's way to write a parameter; PostgreSQL and MySQL have %(region)s.
+        # :region is the form for SQLite. For PostgreSQL and MySQL, write %(region)s.
         sql="""
             SELECT email, first_name, last_name, points
             FROM customers
@@ -42,8 +43,8 @@ with DAG(
         """,
         properties={"_name": "first_name", "_surname": "last_name", "_points": "points"},
         failure_budget=0.2,
-        # A file for each of the mapped tasks: they would overwrite one another's.
+        # Each mapped task needs its own file. Otherwise they would overwrite the same file.
         rejects_path="{{ var.value.get('connectif_rejects', '/tmp/connectif-rejects') }}"
         "/{{ run_id }}-{{ ti.map_index }}.jsonl",
-        max_active_tis_per_dag=2,  # more would only hold workers that wait for the same window
+        max_active_tis_per_dag=2,  # more tasks would only hold workers while they wait for the same window
     ).expand(parameters=[{"region": region} for region in REGIONS])

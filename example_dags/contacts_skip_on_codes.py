@@ -1,17 +1,17 @@
-"""The DAG's author decides what a response leads to.
+"""Decide with `on_response` what the task does after a response.
 
-By default a row that Connectif refuses counts against `failure_budget`. Here the refusals named in `on_response` are
-nobody's fault: those rows are left out, counted as skipped, and the task stays green.
+By default a row that Connectif rejects counts against `failure_budget`. Here the responses in `on_response` are not
+failures: their rows are left out and counted as skipped, and the task succeeds.
 
-A key is a status (`422`), a class of statuses (`"5xx"`), an error code of Connectif's (`"E0401"`) or `"no_answer"`. An
-action is one of
+A key is a status (`422`), a class of statuses (`"5xx"`), an error code of Connectif (`"E0401"`), or `"no_answer"` for
+no response. The actions are:
 
-- `accept`: the contact counts as delivered;
-- `skip`: leave the row out, not a failure;
-- `reject`: leave the row out, and count it against `failure_budget`;
-- `retry`: send the row again, after a growing delay;
-- `fail`: end the task at once, red and without a retry by Airflow;
-- `skip_task`: end the task at once, as skipped.
+- `accept`: count the contact as delivered.
+- `skip`: leave the row out; this is not a failure.
+- `reject`: leave the row out, and count it against `failure_budget`.
+- `retry`: send the row again, after a growing delay.
+- `fail`: end the task at once as failed, without a retry by Airflow.
+- `skip_task`: end the task at once as skipped.
 
 Connections: `connectif_default` (Connectif, or a local sandbox) and `warehouse` (any SQL database).
 """
@@ -45,10 +45,10 @@ with DAG(
         """,
         properties={"_newsletterSubscriptionStatus": "newsletter"},
         on_response={
-            400: "skip",  # an address that Connectif does not take
+            400: "skip",  # an address that Connectif does not accept
             404: "skip",
-            422: "skip",  # a contact or a value that Connectif refuses
-            403: "skip_task",  # the account is blocked, or the key may not write: no delivery today
+            422: "skip",  # a contact or a value that Connectif rejects
+            403: "skip_task",  # the account is blocked, or the key may not write contacts: deliver nothing today
         },
         failure_budget=10,
     )

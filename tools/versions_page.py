@@ -1,4 +1,4 @@
-"""docs/versions.md: what came out when the suite was last run on every supported Airflow and Python."""
+"""Makes docs/versions.md: the results of the last run of the tests on every supported Airflow and Python."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ CONSTRAINTS: Mapping[str, str] = {
     "3.2": "constraints/airflow-3.2.txt",
     "3.3": "constraints.txt",
 }
-"""Where the pins of each Airflow are, the oldest first. The newest is what the package is developed with."""
+"""The file of pinned dependencies for each Airflow, the oldest first. The package is developed with the newest."""
 
 PAIRS = (*((airflow, "3.11") for airflow in CONSTRAINTS), ("3.3", "3.12"), ("3.3", "3.13"))
-"""Airflow and Python, in the order in which they are run."""
+"""The pairs of Airflow and Python, in the order in which the tests run."""
 
 _HEAD = """# Versions
 
-What `make test-matrix` last found; it writes this page. The wheel is built once and installed beside each version of
-Airflow, with pinned dependencies. Then the tests marked `versions` run from outside the source tree: imports and their
-warnings, discovery, the connection form, an example DAG of each operator, sources, the journal on SQLite and
-PostgreSQL, deferral, the decorator, an import. A deprecation warning out of this package is an error.
+These are the results of the last `make test-matrix`, which writes this page. The wheel is built once and installed
+beside each version of Airflow, with pinned dependencies. Then the tests marked `versions` run from outside the source
+tree: imports and their warnings, discovery, the connection form, an example DAG of each operator, sources, the journal
+on SQLite and PostgreSQL, deferral, the decorator, an import. A deprecation warning from this package is an error. From
+Airflow 3.2 on there is one more test: of the command `airflow connectif`.
 
 """
 
 
 def result_name(airflow: str, python: str) -> str:
-    """The file name of the results of one pair, JUnit's XML."""
+    """Return the name of the file with the results of one pair, as JUnit's XML."""
     return f"airflow-{airflow}-python-{python}.xml"
 
 
 def page(results: Path) -> str:
-    """The page, in Markdown.
+    """Return the page, in Markdown.
 
-    :param results: the folder of the results; a pair without one did not come as far as its tests.
+    :param results: the folder with the files of results. If a pair has no file, its tests did not begin.
     """
     lines = ["| Airflow | Python | result | tests passed | failed | skipped | seconds | run on |"]
     lines.append("| --- | --- | --- | ---: | ---: | ---: | ---: | --- |")
