@@ -13,9 +13,9 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "field-types.md"
 _INTRODUCTION = """\
 # Field types
 
-For each type of field: the values that a column may have, the JSON that is sent, and the values that make a row
-`invalid`. An invalid row is counted by column and rule, written to `rejects_path`, and costs no request.
-`tools/field_types_page.py` writes this page from the table in the code; a test compares the two.
+This page has for each type of field the values that a column may have, the JSON that is sent, and the values that make
+a row `invalid`. An invalid row is counted by column and rule, written to `rejects_path`, and costs no request.
+`tools/field_types_page.py` writes this page from the table in the code; a test compares both.
 
 The type of a custom field comes from the account (`GET /contact-fields/`) with `fields="live"`, or from your argument
 `fields={"loyalty_tier": {"type": "radio", "options": [{"id": "gold", "label": "Gold"}]}, "city": "text"}`. With
@@ -24,17 +24,20 @@ float and Decimal as number; text and UUID as string; date and datetime as ISO 8
 array.
 
 A date field contains a day (`yyyy-mm-dd`). The day of a moment depends on the time zone. So a moment with a time zone
-is accepted only if it is midnight in that zone, and counts as that day; cast other moments to a date in the query. A
-datetime without a time zone is sent with its own day and time: the day never changes.
+is accepted only if it is midnight in that zone, and counts as that day. Cast other moments to a date in the query. A
+datetime without a time zone is sent with its own day and time, so its day never changes.
 
 `None` and empty lists are left out (`nulls="omit"`) or sent as `null` and `[]` (`nulls="clear"`). `null` is never sent
 to boolean, checkbox and required fields, which always have a value, nor to consents: a missing consent is not a
 withdrawal.
 
-A phone number without a country code gets the country in the row's `region_column`, if that has a value. Otherwise a
-custom field gets the country code of the field in the account, or if it has none, `default_region`; `_mobilePhone` gets
-`default_region`, or if it is not set, the country code in the account. If the value of `region_column` is not a
-country, a number without a country code makes the row invalid.
+A phone number without a country code gets the country in the row's `region_column`. If that has no value, the country
+comes from these places, in this order:
+
+- for a custom field: the field's country code in the account, then `default_region`,
+- for `_mobilePhone`: `default_region`, then the field's country code in the account.
+
+If the value of `region_column` is not a country, a number without a country code makes the row invalid.
 """
 
 _KEYS = """\
