@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "site"
 _RAW = re.compile(r":(?:param|return|returns|raises|class|func|meth|mod)\b[^<\n]{0,60}:")
-# Scripts, images, styles and frames of another host; links that a reader may follow are none.
+# Scripts, images, styles and frames that a page loads from another host. Links that a reader may follow do not count.
 _LOADED = re.compile(r"""(?:<(?:script|img|iframe|source)[^>]*\ssrc|<link[^>]*\shref)=["']((?:https?:)?//[^"']+)""")
 _CODE = re.compile(r'<div class="language-python highlight">(.*?)</div>', re.DOTALL)
 _DOCUMENTED = {
@@ -41,7 +41,7 @@ def _raw_docstrings() -> Iterator[str]:
 
 
 def _faults_of_pages() -> Iterator[str]:
-    """What every page must have, or must not have."""
+    """Yield the faults of the pages: what is missing, or must not be there."""
     for page in sorted(SITE.rglob("*.html")):
         text, name = page.read_text(encoding="utf-8"), page.relative_to(SITE)
         for address in _LOADED.findall(text):
@@ -65,7 +65,7 @@ def _missing_arguments() -> Iterator[str]:
 
 
 def _arguments(path: Path) -> set[str]:
-    """The arguments of the constructors of a module's public classes."""
+    """Return the arguments of the constructors of a module's public classes."""
     classes = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)]
     parts = [part for each in classes if not each.name.startswith("_") for part in each.body]
     made = [part for part in parts if isinstance(part, ast.FunctionDef) and part.name == "__init__"]

@@ -1,4 +1,4 @@
-"""For the docs site: the reST of the docstrings that Markdown does not know, in Markdown."""
+"""Turns the reST of docstrings into Markdown for the docs site, as far as Markdown does not know it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _ROLE = re.compile(r":(?:class|func|meth|mod|attr|data):`~?([\w.]+)`")
 
 
 class DocstringRoles(griffe.Extension):
-    """Makes a link out of each role, where its target has a place on the site, and code of it where not."""
+    """Turns each role into a link if its target is on the site, and otherwise into code."""
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
-        """Called for each object before its docstring is read."""
+        """Convert the docstring of an object before it is read."""
         if obj.docstring is not None:
-            # A literal block's double colon, whose second one Markdown would show.
+            # A double colon begins a literal block in reST. Markdown would show the second colon.
             obj.docstring.value = _ROLE.sub(_link, obj.docstring.value).replace("::\n\n", ":\n\n")
 
 

@@ -51,7 +51,7 @@ _KEYS = """\
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     rules = [_row(name, rule.accepted, rule.sent, rule.refused) for name, rule in RULES.items()]
     system = [_row(f"`{field.id}`", field.type, _options(field)) for field in SYSTEM_FIELDS.values()]
     return "\n".join(
@@ -80,7 +80,7 @@ def _options(field: Field) -> str:
 
 
 def _row(*cells: str) -> str:
-    """A row of a table; a vertical bar within a cell would end it."""
+    """Return a row of a table. A vertical bar in a cell is escaped, since it would end the cell."""
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

@@ -54,16 +54,16 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "The end of the task": ("failure_budget", "ignore_held", "rejects_path", "rejects_retention"),
     }
 )
-"""Every argument, by what a reader looks for."""
+"""Every argument, in the groups in which the pages show them."""
 
 
 @dataclass(frozen=True)
 class OperatorPage:
     """The page of one operator.
 
-    :param operator: its class.
-    :param name: of the file, without its ending.
-    :param introduction: what it is for.
+    :param operator: the class.
+    :param name: the name of the file, without its ending.
+    :param introduction: the purpose of the operator.
     :param example: a task, as part of a DAG.
     """
 
@@ -108,7 +108,7 @@ ContactSyncOperator(
         ContactImportOperator,
         "contact-import-operator",
         "Imports rows as contacts by CSV files: one request carries hundreds of thousands of rows. "
-        "[Import many at once](../bulk-import.md) explains when that is the better way.",
+        "[Import many at once](../bulk-import.md) explains when an import is better than PATCH.",
         """\
 ContactImportOperator(
     task_id="first_load",
@@ -142,7 +142,7 @@ _ROLE = re.compile(r":\w+:`~?([^`]*)`")
 
 
 def arguments_of(operator: type[Any]) -> dict[str, str]:
-    """Return the text of each argument in the docstrings, by name."""
+    """Return the text about each argument from the docstrings, by the argument's name."""
     said: dict[str, str] = {}
     for cls in operator.__mro__:
         if not cls.__module__.startswith("airflow_provider_connectif"):
@@ -154,7 +154,7 @@ def arguments_of(operator: type[Any]) -> dict[str, str]:
 
 
 def defaults_of(operator: type[Any]) -> dict[str, str]:
-    """The defaults of the arguments in words, by name; those that must be given are not among them."""
+    """Return the defaults of the arguments in words, by name; arguments without a default are left out."""
     found: dict[str, str] = {}
     for cls in operator.__mro__:
         if cls.__module__.startswith("airflow_provider_connectif") and "__init__" in vars(cls):
@@ -165,7 +165,7 @@ def defaults_of(operator: type[Any]) -> dict[str, str]:
 
 
 def page(of: OperatorPage) -> str:
-    """The whole page of an operator."""
+    """Return the whole page of an operator."""
     name = of.operator.__name__
     return "\n".join(
         [
@@ -177,13 +177,14 @@ def page(of: OperatorPage) -> str:
             "",
             f"```python\n{of.example}```",
             "",
-            "Arguments with \\* are templated. The text of a templated switch is read like a boolean field: `true`, "
-            "`yes`, `1`, `false`, `no`, `0`. All arguments of Airflow's `BaseOperator` work too. An argument that is "
-            "not valid fails when the DAG is parsed. `tools/operator_pages.py` writes this page from the docstrings.",
+            "Arguments with \\* are templated. The text of a templated switch is read like that of a boolean field: "
+            "`true`, `yes`, `1`, `false`, `no`, `0`. All arguments of Airflow's `BaseOperator` work, too. If an "
+            "argument is not valid, the DAG fails when it is parsed. `tools/operator_pages.py` writes this page from "
+            "the docstrings.",
             "",
             *_tables(of.operator),
-            "The outcomes of the rows: [Summary](summary.md). The action for each response: "
-            "[The response policy](../response-policy.md).",
+            "[Summary](summary.md) has the outcomes of the rows. [The response policy](../response-policy.md) has the "
+            "action for each response.",
             "",
         ]
     )
