@@ -1,8 +1,8 @@
 """Forget people who asked for it.
 
 The task deletes these people at Connectif and in every sync of the journal. No later run with this journal sends them
-again. If the statement returns more than `max_deleted` people, for example because its `WHERE` is missing, the task fails
-before it deletes anybody.
+again. If the statement returns more than `max_deleted` people, for example because its `WHERE` is missing, the task
+fails before it deletes anybody.
 
 Connections: `connectif_default` (Connectif, or a local sandbox) and `warehouse` (any SQL database; PostgreSQL, MySQL or
 SQLite for the journal).
