@@ -67,11 +67,9 @@ class Payloads:
             try:
                 text = self._fernet.decrypt(text)
             except InvalidToken:
-                words = (
-                    "the stored plan cannot be decrypted, since connectif_journal_secret or journal_key was changed: "
-                    "restore it, then clear the task; otherwise every contact counts as new"
-                )
-                raise JournalError(words, final=True) from None
+                raise _cannot_be_decrypted() from None
+        elif not text.startswith("["):  # encrypted, as with journal_key="sha256"
+            raise _cannot_be_decrypted()
         key, properties, row, *more = json.loads(text)
         # Plans of earlier versions have fewer fields. Their changes were sent in the order of the rows.
         number, others, before, is_new, conditions = more + [line.number, {}, None, False, None][len(more) :]
@@ -100,3 +98,11 @@ def _fernet(secret: bytes) -> Any:
 
     key = hashlib.blake2b(secret, digest_size=32, person=b"connectif-plan").digest()
     return Fernet(base64.urlsafe_b64encode(key))
+
+
+def _cannot_be_decrypted() -> JournalError:
+    return JournalError(
+        "the stored plan cannot be decrypted, since connectif_journal_secret or journal_key was changed: "
+        "restore it, then clear the task; otherwise every contact counts as new",
+        final=True,
+    )

@@ -199,14 +199,15 @@ def test_a_task_that_is_told_to_end_while_it_is_being_deferred_leaves_nothing_be
 
 
 @pytest.mark.slow
-def test_a_secret_that_was_changed_meanwhile_fails_in_words_and_leaves_no_patch(
-    request: pytest.FixtureRequest, strict: StrictServer, airflow_db: None
+@pytest.mark.parametrize(("secret", "journal_key"), [("two", "sha256"), ("one", "plain")])
+def test_a_secret_or_form_of_keys_that_was_changed_meanwhile_fails_in_words_and_leaves_no_patch(
+    request: pytest.FixtureRequest, strict: StrictServer, airflow_db: None, secret: str, journal_key: str
 ) -> None:
     database = journal_database("sqlite", request, connectif_journal_secret="one")
     assert deliver("night", rows=rows(30), journal_key="sha256", **DEFERRABLE).state == "deferred"
-    journal_database("sqlite", request, connectif_journal_secret="two")
+    journal_database("sqlite", request, connectif_journal_secret=secret)
 
-    run = come_back(strict, rows=rows(30), journal_key="sha256")
+    run = come_back(strict, rows=rows(30), journal_key=journal_key)
 
     assert (run.state, plans(database)) == ("failed", (0, 0))
     assert "connectif_journal_secret or journal_key was changed: restore it" in str(run.error)
