@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_connectif.api.errors import QuotaClosed
+from airflow_provider_connectif.api.errors import RunStopped
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.imports.context import ImportContext
@@ -32,7 +32,7 @@ from airflow_provider_connectif.reporting.requests import Cost
 from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
 
 LEFTOVERS_AT_ONCE = 8
-WITHOUT_DEFINITIONS = "an import needs the definitions of custom fields"
+WITHOUT_DEFINITIONS = "custom fields cannot be imported"
 _IDS_IN_SUMMARY = 20
 _LAST_RESPONSE_S = 30.0  # wait for a response after a request to stop; Airflow kills the task after 60 seconds
 _INTERVALS_WHEN_FULL = 3  # before the next upload to a queue that is full of other imports
@@ -101,12 +101,12 @@ class ImportSink:
     @property
     def failures(self) -> list[ImportFailed]:
         """Failures other than refused rows that keep the run from success."""
-        return self._job.account.failures
+        return self._job.tally.failures
 
     @property
     def unaccounted(self) -> int:
         """Number of rows for which it is not known whether they were delivered."""
-        return self._job.account.unaccounted
+        return self._job.tally.unaccounted
 
     @property
     def summary_is_complete(self) -> bool:
@@ -205,7 +205,7 @@ class ImportSink:
 
         :return: the deferral after which to call this again; ``None``: no such import is open.
         :raises ImportFailed: the time of this run has passed, or the API key is refused.
-        :raises QuotaClosed: the run must stop.
+        :raises RunStopped: the run must stop.
         """
         if self._journal is None or not (found := self._journal.plan.with_open_imports()):
             return None
@@ -235,10 +235,10 @@ class ImportSink:
         with self._noted():
             self._job.deliver(self._folder, changes, resource.mapping)
 
-    def look_at_the_clock(self) -> None:
+    def check_time_limits(self) -> None:
         """Do nothing: the waits of an import have their own time limit."""
 
-    def leave_alone(self, error: Error | None, asked_s: float) -> None:
+    def react_to_pause(self, error: Error | None, asked_s: float) -> None:
         """End the run, if Connectif asks for a pause longer than :attr:`longest_pause_s`.
 
         :param error: the response that asks for the pause.
@@ -293,7 +293,7 @@ class ImportSink:
                 self._own_stop = Stop(StopKind.FAIL, failure.error)
             else:
                 self.failures.append(failure)
-        except QuotaClosed:
+        except RunStopped:
             self._own_stop = self.stop or Stop(StopKind.KILLED)
 
     def _on_rate_limit(self) -> None:

@@ -5,7 +5,7 @@ hand with ``python -m airflow_provider_connectif.sandbox``, or from Python::
 
     from airflow_provider_connectif.sandbox import SandboxProcess
 
-    with SandboxProcess(requests_per_minute=0) as sandbox:
+    with SandboxProcess(requests_per_minute=100_000) as sandbox:
         ...  # send requests to sandbox.url with sandbox.api_key, then look at sandbox.contacts()
 
 It accepts contacts one by one, and files to import. Imports have a queue of ten, states over time, and error reports.

@@ -296,7 +296,7 @@ def test_a_key_that_may_not_read_definitions_is_told_of_with_the_remedy(
     assert (told or provider_records(caplog.records, level="warning")) == [
         "The field definitions cannot be read (403)\n"
         "  Either the API key does not have the scope Contact fields: Read, or the account is blocked\n"
-        "  Consequence: an import needs the definitions of custom fields\n"
+        "  Consequence: custom fields cannot be imported\n"
         "  Give the key this scope, or give the operator your own definitions (fields=)"
     ]
     assert strict.uploads == []

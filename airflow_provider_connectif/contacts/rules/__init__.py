@@ -50,7 +50,7 @@ RULES: Mapping[FieldType, Rule] = MappingProxyType(
         "text": Rule(
             "text; numbers, UUIDs and IP addresses; structures of a database, such as a STRUCT or an object of JSON",
             "the text without blanks at its end, which `CHAR(n)` adds; a number's shortest exact text, without an "
-            "exponent",
+            "exponent; a structure as JSON",
             "more than `maxLength` characters, or 100,000 if there is none; blank if the field is required; "
             "lone surrogates and NUL; whole floats of 2^53 and more, which are not exact (single precision: 2^24, "
             "MySQL's `FLOAT`: 10^6)",
@@ -75,7 +75,8 @@ RULES: Mapping[FieldType, Rule] = MappingProxyType(
             "whole numbers: int, float, Decimal, numeric text",
             "integer",
             "decimals; bool; whole floats of 2^53 and more, which are not exact (single precision: 2^24, MySQL's "
-            "`FLOAT`: 10^6), and their text; text such as `1.23457E+15`; beyond `minValue`, `maxValue` or 64 bits",
+            "`FLOAT`: 10^6); text that ends in `.0`, from 2^53 on; text with an exponent, from 10^11 on; beyond "
+            "`minValue`, `maxValue` or 64 bits",
             lambda field, _: numbers.integer(field.min_value, field.max_value),
         ),
         "decimal": Rule(
