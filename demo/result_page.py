@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_connectif.look.bands import way_of_rows
+from airflow_provider_connectif.look.bands import picture_of_rows
 from airflow_provider_connectif.look.markup import moment, number, shown
 from airflow_provider_connectif.look.style import STYLE
 from demo.airflow_home import Run
@@ -70,9 +70,10 @@ def _act(place: int, title: str, run: Run) -> str:
         facts.append(("Consents kept", number(summary["consent_kept"])))
     entries = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
     failure = f'<p class="note" role="alert">{shown(run.failure)}</p>' if run.failure else ""
+    picture = picture_of_rows(summary["read"], summary)
     return (
         f'<section aria-labelledby="act-{place}"><h2 id="act-{place}">{place}. {shown(title)}</h2>'
-        f'<dl class="facts">{entries}</dl>{failure}{way_of_rows(summary["read"], summary)}{_reasons(summary)}</section>'
+        f'<dl class="facts">{entries}</dl>{failure}{picture}{_reasons(summary)}</section>'
     )
 
 

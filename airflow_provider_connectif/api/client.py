@@ -86,7 +86,7 @@ class ConnectifClient(ImportEndpoints):
         :raises ConnectifHttpError: the subclass of the status.
         :raises NoResponseError: no complete response; the contact may or may not have been changed.
         :raises NotConnectifError: a 2xx whose body is neither a contact nor empty: a proxy's page, for example.
-        :raises QuotaClosed: the run must stop; the request waited for the window, and was not sent.
+        :raises RunStopped: the run must stop; the request waited for the window, and was not sent.
         """
         path = f"/contacts/{path_segment(email)}"
         return self.send("PATCH", path, patch, is_own=is_own, on_fresh_connection=on_fresh_connection)
@@ -121,7 +121,7 @@ class ConnectifClient(ImportEndpoints):
             API key that cannot read contacts.
         :raises NoResponseError: no complete response.
         :raises NotConnectifError: a 2xx without a body, or whose body is not a JSON object, or an error document.
-        :raises QuotaClosed: the run must stop; the request waited for the window, and was not sent.
+        :raises RunStopped: the run must stop; the request waited for the window, and was not sent.
         """
         return self._get_contact(f"/contacts/{path_segment(email)}")
 
@@ -151,7 +151,7 @@ class ConnectifClient(ImportEndpoints):
             API key that cannot delete contacts.
         :raises NoResponseError: no complete response; the contact may or may not have been deleted.
         :raises NotConnectifError: a 2xx with a body that is not a JSON object, or an error document.
-        :raises QuotaClosed: the run must stop; the request waited for the window, and was not sent.
+        :raises RunStopped: the run must stop; the request waited for the window, and was not sent.
         """
         return self._delete_contact(f"/contacts/{path_segment(email)}")
 

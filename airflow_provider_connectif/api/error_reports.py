@@ -14,7 +14,7 @@ import requests
 
 from airflow_provider_connectif.api.credentials import is_loopback
 from airflow_provider_connectif.api.decoding import pieces_of
-from airflow_provider_connectif.api.errors import ErrorReportError, QuotaClosed, describe_status
+from airflow_provider_connectif.api.errors import ErrorReportError, RunStopped, describe_status
 from airflow_provider_connectif.api.rate_headers import RateSignal, read_rate_headers
 from airflow_provider_connectif.api.session import hidden_in_logs, open_keyless_session
 from airflow_provider_connectif.api.transport import (
@@ -44,7 +44,7 @@ def fetch_error_report(transport: Transport, url: str, sink: BinaryIO, *, max_by
 
     :raises ErrorReportError: the address cannot be used, or the response is not a 2xx, too large, too late or
         incomplete.
-    :raises QuotaClosed: the run must stop.
+    :raises RunStopped: the run must stop.
     :raises OSError: ``sink`` cannot be written.
     """
     deadline = time.monotonic() + timeout
@@ -52,7 +52,7 @@ def fetch_error_report(transport: Transport, url: str, sink: BinaryIO, *, max_by
     with closing(_parts(transport, url)) as parts:
         for part in parts:
             if transport.quota.closed:
-                raise QuotaClosed("the run was asked to stop")
+                raise RunStopped("the run was asked to stop")
             if time.monotonic() > deadline:
                 raise ErrorReportError(f"the error report was not complete within {timeout:g} s")
             written += len(part)

@@ -44,7 +44,7 @@ class ConnectifConfigError(RunFailed, ConnectifError, ValueError):
     final = True
 
 
-class QuotaClosed(ConnectifError):
+class RunStopped(ConnectifError):
     """A wait, an upload or a download ended early because the run must stop, for example after a signal.
 
     A request that waited was not sent. An upload was not sent to its end, so it began no import.

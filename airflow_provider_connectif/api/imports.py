@@ -15,7 +15,7 @@ from airflow_provider_connectif.api.error_reports import (
     LARGEST_REPORT_BYTES,
     fetch_error_report,
 )
-from airflow_provider_connectif.api.errors import QuotaClosed
+from airflow_provider_connectif.api.errors import RunStopped
 from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.api.pages import read_pages
 from airflow_provider_connectif.api.transport import Timeouts, Transport
@@ -60,7 +60,7 @@ class ImportEndpoints:
         :raises NoResponseError: no complete response; the import may exist, see :meth:`list_imports`.
         :raises MalformedResponseError: a 2xx that does not name the import. The import exists, unless the error is a
             :class:`NotConnectifError`: then a proxy in between responded, and the import may or may not exist.
-        :raises QuotaClosed: the run must stop, and the whole file was not sent; there is no import.
+        :raises RunStopped: the run must stop, and the whole file was not sent; there is no import.
         :raises OSError: the file cannot be opened; nothing was sent.
         """
         if update_only_empty_fields and not override_existing:
@@ -130,7 +130,7 @@ class ImportEndpoints:
         :param timeout: seconds for the whole report (default 300).
         :return: bytes written.
         :raises ErrorReportError: with ``is_refused`` if a new address may help.
-        :raises QuotaClosed: the run must stop.
+        :raises RunStopped: the run must stop.
         """
         return fetch_error_report(self._transport, url, sink, max_bytes=max_bytes, timeout=timeout)
 
@@ -152,7 +152,7 @@ class _Upload:
             now = time.monotonic()
             self._deadline = self._deadline or now + self._within_s
             if self._stopped():
-                raise QuotaClosed("the run was asked to stop")
+                raise RunStopped("the run was asked to stop")
             if now > self._deadline:
                 raise TimeoutError("the file was not sent in time")
         part: bytes = self._parts.read(size)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
-from airflow_provider_connectif.api.errors import QuotaClosed
+from airflow_provider_connectif.api.errors import RunStopped
 from airflow_provider_connectif.api.rate_headers import NO_SIGNAL, RateSignal
 from airflow_provider_connectif.api.window import WINDOW_S, Allowance, Cause, RequestWindow
 
@@ -62,7 +62,7 @@ class Quota:
         """Wait until one request may be sent.
 
         :return: the time of sending, to be passed to :meth:`release`.
-        :raises QuotaClosed: the quota was closed, before or while waiting.
+        :raises RunStopped: the quota was closed, before or while waiting.
         """
         reserved: float | None = getattr(self._reserved, "sent_at", None)
         if reserved is not None and not self._closed:
@@ -74,26 +74,26 @@ class Quota:
             try:
                 while True:
                     if self._closed:
-                        raise QuotaClosed("the run was asked to stop")
+                        raise RunStopped("the run was asked to stop")
                     now = self._clock.monotonic()
-                    leave = self._window.next_leave(now)
-                    if leave.at <= now:
+                    permit = self._window.next_permit(now)
+                    if permit.at <= now:
                         self.requests += 1
                         # A signal handler may close the quota at any time. A request that is counted before the last
                         # check is in the summary, which is made after the quota is closed.
                         if self._closed:
                             self.requests -= 1
-                            raise QuotaClosed("the run was asked to stop")
-                        self._window.leave(now)
+                            raise RunStopped("the run was asked to stop")
+                        self._window.note_sent(now)
                         return now
-                    if leave.cause is not None:
-                        self._wait = Wait(self._clock.now() + leave.at - now, leave.cause)
-                    if (leave.cause is not None) != held_back:
-                        held_back = leave.cause is not None
+                    if permit.cause is not None:
+                        self._wait = Wait(self._clock.now() + permit.at - now, permit.cause)
+                    if (permit.cause is not None) != held_back:
+                        held_back = permit.cause is not None
                         self._count_waiting(held_back, now)
                     if held_back:
                         self.while_waiting()
-                    self._clock.wait(self._changed, min(leave.at - now, _POLL_S))
+                    self._clock.wait(self._changed, min(permit.at - now, _POLL_S))
             finally:
                 if held_back:
                     self._count_waiting(False, self._clock.monotonic())
@@ -105,7 +105,7 @@ class Quota:
         """
         with self._changed:
             now = self._clock.monotonic()
-            return max(0.0, self._window.next_leave(now).at - now)
+            return max(0.0, self._window.next_permit(now).at - now)
 
     def free(self) -> int:
         """Return the number of requests that may be sent now without waiting, as far as is known."""
@@ -115,7 +115,7 @@ class Quota:
     def reserve(self) -> None:
         """Wait until one request may be sent; this thread's next :meth:`acquire` then returns at once.
 
-        :raises QuotaClosed: as :meth:`acquire`.
+        :raises RunStopped: as :meth:`acquire`.
         """
         self._reserved.sent_at = self.acquire()
         with self._changed:

@@ -143,7 +143,7 @@ class Transport:
         """Send one request when the quota allows it, and wait for the whole response.
 
         :param path: below the base URL, encoded.
-        :param body: bytes, or a stream whose ``read`` may raise :class:`QuotaClosed` to end the request.
+        :param body: bytes, or a stream whose ``read`` may raise :class:`RunStopped` to end the request.
         :param read_body: decode the response's JSON; ``Response.body`` is ``None`` if it is not JSON.
         :param only_objects: a 2xx must have a JSON object that is not an error document, or no body.
         :param is_own: decides whether the decoded body of a 2xx is the response to this request.
@@ -151,7 +151,7 @@ class Transport:
         :raises NotConnectifError: with ``only_objects``, a 2xx with another body.
         :raises ConnectifHttpError: the subclass of the status.
         :raises NoResponseError: no complete response; the request may or may not have been carried out.
-        :raises QuotaClosed: the run must stop; the request waited for the window, and was not sent.
+        :raises RunStopped: the run must stop; the request waited for the window, and was not sent.
         """
         patience = timeouts or self._timeouts
         sent_at = self.quota.acquire()

@@ -43,7 +43,7 @@ class Cause(StrEnum):
     """The server has sent no rate-limit headers, and the documented allowance is reached."""
 
 
-TOLD_BY_SERVER = frozenset({Cause.REFUSED, Cause.USED_UP})
+GIVEN_BY_SERVER = frozenset({Cause.REFUSED, Cause.USED_UP})
 """The causes that the server's responses give. ``CAP`` and ``ASSUMED`` are the client's own, for a minute at most."""
 
 
@@ -137,7 +137,7 @@ class RequestWindow:
         if self._limit == allowance.requests and not self._is_length_seen:
             self._window_s = allowance.window_s
 
-    def next_leave(self, now: float) -> Permit:
+    def next_permit(self, now: float) -> Permit:
         """Return the earliest time of the next request."""
         if now < self._blocked_until:
             return Permit(self._blocked_until, Cause.REFUSED if self._refused else Cause.USED_UP)
@@ -157,14 +157,14 @@ class RequestWindow:
 
     def free(self, now: float) -> int:
         """Return the number of requests that may be sent now, as far as known; 0 before a window's first response."""
-        if self._probing or self.next_leave(now).at > now:
+        if self._probing or self.next_permit(now).at > now:
             return 0
         told = None if self._remaining is None else self._remaining - self._in_flight
         pace = self._pace()
         paced = None if pace is None else pace - len(self._answered_at) - self._in_flight
         return max(0, min((limit for limit in (told, paced) if limit is not None), default=0))
 
-    def leave(self, now: float) -> None:
+    def note_sent(self, now: float) -> None:
         """Note that a request is sent."""
         self._in_flight += 1
         if self._probing:
@@ -183,7 +183,7 @@ class RequestWindow:
         if signal.limit is not None:
             self._limit = signal.limit
         if signal.remaining is None:
-            self._count_untold()
+            self._count_without_headers()
         else:
             self._told = True
             self._learn(signal.remaining, signal, sent_at, now)
@@ -311,7 +311,7 @@ class RequestWindow:
             self._reset_from = closer(self._reset_from, told_from)
             self._reset_at = closer(self._reset_at, told_at)
 
-    def _count_untold(self) -> None:
+    def _count_without_headers(self) -> None:
         """Count a response without rate-limit headers, from a server that sends them with other responses."""
         if self._remaining is not None:
             self._remaining = max(0, self._remaining - 1)

@@ -10,7 +10,7 @@ from airflow_provider_connectif.cli.checking import (
     ImportCheck,
     PatchCheck,
     check_rows,
-    made_operator,
+    make_operator,
     operator_arguments,
 )
 from airflow_provider_connectif.cli.journals import opened_journal
@@ -43,7 +43,7 @@ def check(arguments: Namespace) -> None:
     if is_import:
         given["on_existing"] = arguments.on_existing
     kind = ImportCheck if is_import else PatchCheck
-    operator = made_operator(kind, **given, failure_budget=arguments.failure_budget)
+    operator = make_operator(kind, **given, failure_budget=arguments.failure_budget)
     failure: CommandFailed | None = None
     try:
         check_rows(operator)

@@ -81,14 +81,14 @@ class ContactCheck(PatchCheck):
     def _make_check(self, parts: Parts) -> CheckSink[Resource]:
         preview = _KeepingPreview(parts.report.log, parts.client.quota, self.patches)
         wait_s = parts.client.longest_wait_s
-        return _SilentCheck(parts.resource, parts.report, parts.journal, preview, longest_wait_s=wait_s)
+        return _UnloggedCheck(parts.resource, parts.report, parts.journal, preview, longest_wait_s=wait_s)
 
     def _open_source(self, context: Any) -> Any:
         source = super()._open_source(context)
         return _RowsOfContact(source, self.make_resource(), self._contact, self._rows)
 
 
-class _SilentCheck(CheckSink[Resource]):
+class _UnloggedCheck(CheckSink[Resource]):
     """A check that logs nothing about its rows. The command shows their reasons itself.
 
     The row numbers in the log would be wrong: the check counts only the rows of one contact.
@@ -154,7 +154,7 @@ class _RowsOfContact:
         position = batch.position(column) if isinstance(batch, (RawBatch, RowBatch)) else None
         if position is None or not isinstance(batch, (RawBatch, RowBatch)):
             return list(range(len(batch)))
-        glances = self._resource.keys_at_a_glance(batch.values_at(position))
+        glances = self._resource.unconverted_keys(batch.values_at(position))
         return [place for place, key in enumerate(glances) if key is None or self._contact in key]
 
     def _is_contacts(self, row: Row) -> bool:
@@ -194,7 +194,7 @@ def operator_arguments(
     return made
 
 
-def made_operator(kind: Any, **arguments: Any) -> Any:
+def make_operator(kind: Any, **arguments: Any) -> Any:
     """Create an operator.
 
     :param kind: the operator's class.

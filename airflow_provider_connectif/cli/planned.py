@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_connectif.cli.checking import ContactCheck, check_rows, made_operator, operator_arguments
+from airflow_provider_connectif.cli.checking import ContactCheck, check_rows, make_operator, operator_arguments
 from airflow_provider_connectif.cli.running import CommandFailed
 from airflow_provider_connectif.databases.journal_places import JournalPlace
 from airflow_provider_connectif.imports.rules import way_of
@@ -86,7 +86,7 @@ def plan_of_contact(arguments: Namespace, place: JournalPlace, contact: str, *, 
     """
     given = operator_arguments(arguments, place, are_keys_digests=are_keys_digests)
     given["min_rows"] = 0  # if the query has no row of the contact, that is a result and needs no warning
-    operator = made_operator(
+    operator = make_operator(
         ContactCheck, **given, contact=contact, on_existing=arguments.on_existing, failure_budget=1.0
     )
     check_rows(operator)

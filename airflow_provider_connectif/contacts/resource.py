@@ -169,7 +169,7 @@ class ContactResource(Resource):
         """Return the people whom rows name by the other kind of key, by the index of the row."""
         return people_beside(self.mapping, batch)
 
-    def keys_at_a_glance(self, values: Sequence[Any]) -> list[str | None]:
+    def unconverted_keys(self, values: Sequence[Any]) -> list[str | None]:
         """Return the key of each clearly valid value, in the form of the journal, and ``None`` for the others."""
         is_email = self.mapping.key == "email"
         # The key goes into a query: it must be printable, without NUL, which PostgreSQL refuses.

@@ -53,7 +53,7 @@ def read_error(error: BaseException, conn_id: str, rows_read: int, *, is_fetchin
         like one of the statement. For example, a value that is not a query for ``to_tsquery`` has the SQLSTATE of a
         syntax error.
     """
-    error = _driver_s_own(error)
+    error = _unwrapped(error)
     rows = "1 row" if rows_read == 1 else f"{rows_read:,} rows"
     if not _is_of_a_driver(error):
         return ReadError(f"reading from {conn_id!r} failed after {rows}: {type(error).__name__}{_raised_at(error)}")
@@ -96,7 +96,7 @@ def broken_setting(error: BaseException) -> str | None:
 
     :param error: from a driver's ``connect``, or wrapped by SQLAlchemy.
     """
-    error = _driver_s_own(error)
+    error = _unwrapped(error)
     kind = type(error).__name__
     if isinstance(error, ImportError):
         return f"its driver is not installed ({kind}: {error.name or 'no module named'})"
@@ -115,7 +115,7 @@ def statement_error(error: Exception, conn_id: str, connection: object) -> ReadE
     :param error: from the driver's ``execute``; nothing was fetched yet.
     :param connection: the driver's connection.
     """
-    own = _driver_s_own(error)
+    own = _unwrapped(error)
     rules = driver_of(own).errors
     if _is_of_a_driver(own):
         if not rules.is_about_parameters(own):
@@ -154,10 +154,10 @@ def fetch_error(error: Exception, conn_id: str, rows_read: int, fetched: int, at
     :param fetched: number of rows fetched before this fetch.
     :param at_once: number of rows requested by this fetch.
     """
-    is_driver_s = _is_of_a_driver(error)
-    if is_driver_s and (sqlstate(error) or type(error).__name__ != "DataError"):
+    is_of_driver = _is_of_a_driver(error)
+    if is_of_driver and (sqlstate(error) or type(error).__name__ != "DataError"):
         return read_error(error, conn_id, rows_read, is_fetching=True)
-    if not is_driver_s and (not isinstance(error, CONVERSION_ERRORS) or isinstance(error, OSError)):
+    if not is_of_driver and (not isinstance(error, CONVERSION_ERRORS) or isinstance(error, OSError)):
         return read_error(error, conn_id, rows_read, is_fetching=True)
     return ReadError(
         f"the driver of {conn_id!r} cannot convert a value ({type(error).__name__}) in one of the rows "
@@ -195,11 +195,11 @@ def _is_of_a_library(kind: type) -> bool:
 
 def is_statement_wrong(error: BaseException) -> bool:
     """Whether the statement is at fault, so that another attempt would fail too; ``False`` if that is not known."""
-    error = _driver_s_own(error)
+    error = _unwrapped(error)
     return driver_of(error).errors.is_statement_wrong(error)
 
 
-def _driver_s_own(error: BaseException) -> BaseException:
+def _unwrapped(error: BaseException) -> BaseException:
     """Return the error that SQLAlchemy has wrapped, if there is one."""
     original = getattr(error, "orig", None)
     return original if isinstance(original, BaseException) else error

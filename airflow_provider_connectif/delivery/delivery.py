@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
-from airflow_provider_connectif.api.errors import QuotaClosed
+from airflow_provider_connectif.api.errors import RunStopped
 from airflow_provider_connectif.api.quota import Wait
 from airflow_provider_connectif.api.window import Cause
 from airflow_provider_connectif.delivery.doubts import DoubtGate, Doubts
@@ -56,7 +56,7 @@ class Delivery:
         ``False``: the sample is taken from the submitted changes.
     :param most_unwritten: the most responses, beside the requests in flight, that the journal has not recorded yet.
         With more, no further request is sent. Default: no limit.
-    :param asks_before_sending: whether each request waits until :meth:`write_doubts` has read the suppression list.
+    :param checks_suppression: whether each request waits until :meth:`write_doubts` has read the suppression list.
     :param clock: measures the delays before a retry.
     """
 
@@ -72,7 +72,7 @@ class Delivery:
         stop_when_all_rejected: bool = True,
         samples_from_outside: bool = False,
         most_unwritten: int | None = None,
-        asks_before_sending: bool = False,
+        checks_suppression: bool = False,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._clock = clock
@@ -99,7 +99,7 @@ class Delivery:
         self._gate = DoubtGate(
             ahead, self._work_there, self._progress, client.quota, clock, max_in_flight=max_in_flight
         )
-        self._request = OneRequest(resource, client, self._gate, clock, POLL_S, asks_before_sending=asks_before_sending)
+        self._request = OneRequest(resource, client, self._gate, clock, POLL_S, checks_suppression=checks_suppression)
         self._idle = 0  # threads that wait for a job
         self._closing = False
         self._killed = False
@@ -282,8 +282,8 @@ class Delivery:
         try:
             urgent, same = self._resource.is_urgent(patch.properties), self._resource.same_key(patch.key)
         except Exception as error:
-            raise sending_failure(self._resource, error, was_begun=False) from error
-        job = Job(patch, same, goes_before=urgent)
+            raise sending_failure(self._resource, error, may_have_been_sent=False) from error
+        job = Job(patch, same, others_wait_for_it=urgent)
         job.is_created, job.is_recreated = patch.created_as is not None, patch.created_as == "recreated"
         return job
 
@@ -306,7 +306,7 @@ class Delivery:
             job.first_try_at = self._clock.monotonic()
         try:
             came = self._request.send(job)
-        except QuotaClosed:
+        except RunStopped:
             with self._progress:
                 self._open.end(job)
                 if not self._resource.is_idempotent:
@@ -315,7 +315,7 @@ class Delivery:
                 self._progress.notify()
             return
         with self._progress:
-            job.is_only_written_down = False
+            job.is_only_recorded = False
             stop = self._responses.suppress(job) if came is None else self._responses.take(job, came)
             self._open.end(job)  # only now: if the resource fails on the response, the change is in doubt
             if not (job.is_settled or self._resource.is_idempotent):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from airflow_provider_connectif.api.clock import Clock
-from airflow_provider_connectif.api.errors import QuotaClosed
+from airflow_provider_connectif.api.errors import RunStopped
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.delivery.jobs import Job
 from airflow_provider_connectif.delivery.sending_queue import SendingQueue
@@ -18,7 +18,7 @@ MOST_WRITTEN_AHEAD = 50
 """The most changes that are recorded but not sent yet. After a kill, at most so many changes are in doubt although they
 were never sent."""
 
-ASKED_FOR_S = 0.25
+SUPPRESSION_VALID_S = 0.25
 """Seconds for which a change may be sent after the suppression list was read for it. An erasure waits for this time."""
 
 
@@ -51,7 +51,7 @@ class DoubtGate:
     rate limit allows at this moment, at most :data:`MOST_WRITTEN_AHEAD`. The next group is recorded while about
     ``max_in_flight`` recorded changes are left. If it were recorded later, each thread would find an unrecorded change,
     and cause a write of its own. The suppression list is read for the whole group, too. A recorded change does not wait
-    at the gate if it is sent within :data:`ASKED_FOR_S` after that.
+    at the gate if it is sent within :data:`SUPPRESSION_VALID_S` after that.
 
     :param queue: gives the next changes. ``None``: nothing is recorded ahead, since a change that was not sent must not
         be in doubt.
@@ -89,26 +89,26 @@ class DoubtGate:
         return bool(self._about_to_go)
 
     def close(self) -> None:
-        """Close the gate: a thread that waits gets a :class:`QuotaClosed`. Takes no lock."""
+        """Close the gate: a thread that waits gets a :class:`RunStopped`. Takes no lock."""
         self._is_closed = True
 
-    def wait(self, job: Job, poll_s: float, *, is_to_be_written_down: bool = True) -> bool:
+    def wait(self, job: Job, poll_s: float, *, must_be_recorded: bool = True) -> bool:
         """Wait until a job is recorded and may be sent; called by the thread that sends it.
 
-        A recorded job does not wait if the suppression list was read for it within :data:`ASKED_FOR_S`.
+        A recorded job does not wait if the suppression list was read for it within :data:`SUPPRESSION_VALID_S`.
 
         :param poll_s: a stop is noticed within these seconds.
-        :param is_to_be_written_down: ``False``: the job is not recorded, and only the suppression list is read for it.
+        :param must_be_recorded: ``False``: the job is not recorded, and only the suppression list is read for it.
         :return: ``False``: the job's person is suppressed, so it must not be sent.
-        :raises QuotaClosed: sending has ended; the job must not be sent.
+        :raises RunStopped: sending has ended; the job must not be sent.
         """
         # The permit comes first: a change that waits for the rate limit must not be in doubt if the process is killed.
         self._quota.reserve()
         with self._progress:
-            if not (is_to_be_written_down or self._is_over) and self._is_recent(job.asked_at):
+            if not (must_be_recorded or self._is_over) and self._is_recent(job.asked_at):
                 job.checked_at = job.asked_at
                 return True
-            job.is_to_go, job.is_to_be_written_down = False, is_to_be_written_down
+            job.is_to_go, job.must_be_recorded = False, must_be_recorded
             self._about_to_go.append(job)
             self._progress.notify()
             while not (job.is_to_go or job.is_suppressed or self._is_over):
@@ -119,13 +119,13 @@ class DoubtGate:
             if not job.is_to_go or self._is_over:
                 self._about_to_go = [other for other in self._about_to_go if other is not job]
                 self._quota.give_back()
-                raise QuotaClosed("sending has ended, and this change was not sent")
+                raise RunStopped("sending has ended, and this change was not sent")
         return True
 
     def put_off(self, job: Job) -> None:
         """Note that a job was not carried out and waits to be sent again. The caller has the lock."""
-        if job.is_written_down:
-            job.is_written_down = False
+        if job.is_recorded:
+            job.is_recorded = False
             self._not_carried_out.append(job.patch)
 
     def busy_since(self) -> float | None:
@@ -133,7 +133,7 @@ class DoubtGate:
 
         ``None``: no earlier reading counts. In seconds on a clock that only goes forward. The caller has the lock.
         """
-        return self._clock.monotonic() - ASKED_FOR_S if self._is_recent(self._asked_ahead_at) else None
+        return self._clock.monotonic() - SUPPRESSION_VALID_S if self._is_recent(self._asked_ahead_at) else None
 
     def write(self, doubts: Doubts | None) -> None:
         """Record the waiting changes and the next ones, and let them go. Only the submitting thread calls this.
@@ -171,9 +171,9 @@ class DoubtGate:
             for job in ahead:
                 job.asked_at = None if id(job) in suppressed else now
             for job in to_write:
-                job.is_written_down = True
+                job.is_recorded = True
                 # A change that is sent again, or the rest of a change, already had a request.
-                job.is_only_written_down = not (job.tries or job.on_fresh_connection or job.has_begun)
+                job.is_only_recorded = not (job.tries or job.on_fresh_connection or job.has_begun)
             if waiting:
                 self._work_there.notify_all()
 
@@ -183,26 +183,26 @@ class DoubtGate:
         The former are none unless a write is due, or a waiting change needs a reading of the list anyway.
         """
         # A thread may have taken a job while the journal was recording it ahead.
-        must = [job for job in waiting if job.is_to_be_written_down and not job.is_written_down]
+        must = [job for job in waiting if job.must_be_recorded and not job.is_recorded]
         if self._queue is None or self._is_over:
             return [], must
-        is_low = bool(_not_written_down(self._queue.upcoming(self._fewest_ahead)))
+        is_low = bool(_not_recorded(self._queue.upcoming(self._fewest_ahead)))
         if not (waiting or is_low):
             return [], must
         ahead = self._queue.upcoming(min(MOST_WRITTEN_AHEAD, self._quota.free()))
-        to_write = _not_written_down(ahead)
+        to_write = _not_recorded(ahead)
         if must or (is_low and len(to_write) >= MOST_WRITTEN_AHEAD // 2):
             return ahead, must + to_write
         return ahead if waiting else [], must
 
     def _is_recent(self, asked_at: float | None) -> bool:
-        return asked_at is not None and self._clock.monotonic() - asked_at < ASKED_FOR_S
+        return asked_at is not None and self._clock.monotonic() - asked_at < SUPPRESSION_VALID_S
 
     @property
     def _is_over(self) -> bool:
         return self._is_closed or self._quota.closed
 
 
-def _not_written_down(jobs: Sequence[Job]) -> list[Job]:
+def _not_recorded(jobs: Sequence[Job]) -> list[Job]:
     """Return the jobs that must be recorded and are not."""
-    return [job for job in jobs if not job.is_written_down and is_in_doubt_once_sent(job.patch)]
+    return [job for job in jobs if not job.is_recorded and is_in_doubt_once_sent(job.patch)]

@@ -39,21 +39,21 @@ class Job:
     :param place: its number in the order in which jobs were queued.
     :param weight: its size, in bytes, roughly.
     :param is_settled: its outcome is known.
-    :param is_written_down: the journal has recorded that it is about to be sent.
-    :param is_only_written_down: the journal has recorded this, but no request for it was sent.
+    :param is_recorded: the journal has recorded that it is about to be sent.
+    :param is_only_recorded: the journal has recorded this, but no request for it was sent.
     :param shown: what the responses to earlier requests for it show.
     :param is_follow_up: a part of it was accepted, and this is the rest.
     :param is_created: a request for it got a 201.
     :param is_recreated: somebody had deleted the thing at Connectif, and it is created again.
     :param is_unconfirmed: a response to it showed another key, also on a fresh connection.
     :param is_written: a request was accepted that sets properties, and not only a look-up.
-    :param goes_before: other jobs wait until this one was tried.
+    :param others_wait_for_it: other jobs wait until this one was tried.
     :param outcome: the outcome of its delivery; ``None``: it is created or updated.
     :param checked_at: when the suppression list was read for the request in flight; ``None``: no request is in flight,
         or the list was not read for it.
     :param asked_at: when the list was last read for the job in the queue; ``None``: it was not.
     :param is_suppressed: its person is suppressed, so it must not be sent.
-    :param is_to_be_written_down: the journal must record it before it is sent.
+    :param must_be_recorded: the journal must record it before it is sent.
     :param is_to_go: it may be sent now.
     :param rejection: the rejection of the whole change, while its urgent part is sent alone.
     """
@@ -68,21 +68,21 @@ class Job:
     place: int = 0
     weight: int = 0
     is_settled: bool = False
-    is_written_down: bool = False
-    is_only_written_down: bool = False
+    is_recorded: bool = False
+    is_only_recorded: bool = False
     shown: Shown | None = None
     is_follow_up: bool = False
     is_created: bool = False
     is_recreated: bool = False
     is_unconfirmed: bool = False
     is_written: bool = False
-    goes_before: bool = False
+    others_wait_for_it: bool = False
     rejection: Rejection | None = None
     outcome: Outcome | None = None
     checked_at: float | None = None
     asked_at: float | None = None
     is_suppressed: bool = False
-    is_to_be_written_down: bool = False
+    must_be_recorded: bool = False
     is_to_go: bool = False
 
     @property
@@ -102,6 +102,6 @@ class Job:
         """
         # The rest of a change was recorded with its first part, except for properties that a deleted contact gets
         # again.
-        self.is_written_down &= patch.properties.keys() <= self.patch.properties.keys() | self.patch.later.keys()
+        self.is_recorded &= patch.properties.keys() <= self.patch.properties.keys() | self.patch.later.keys()
         self.patch = patch
         self.tries, self.on_fresh_connection, self.asked_by = 0, False, None

@@ -20,7 +20,7 @@ class OneRequest:
     :param gate: where a job waits until it is recorded.
     :param clock: measures the age of the plan.
     :param poll_s: a stop is noticed at the gate within these seconds.
-    :param asks_before_sending: whether each request waits at the gate until the suppression list was read for it.
+    :param checks_suppression: whether each request waits at the gate until the suppression list was read for it.
     """
 
     def __init__(
@@ -31,9 +31,9 @@ class OneRequest:
         clock: Clock,
         poll_s: float,
         *,
-        asks_before_sending: bool = False,
+        checks_suppression: bool = False,
     ) -> None:
-        self._asks_before_sending = asks_before_sending
+        self._checks_suppression = checks_suppression
         self._resource = resource
         self._client = client
         self._gate = gate
@@ -54,12 +54,12 @@ class OneRequest:
         """Send a request for a job, and return its response or error.
 
         :return: ``None``: the job's person is suppressed, and nothing was sent.
-        :raises QuotaClosed: sending has ended; nothing was sent.
+        :raises RunStopped: sending has ended; nothing was sent.
         """
         job.patch = self._resource.next_request(job.patch, self._clock.now() - self._planned_at)
-        is_to_be_written_down = self._is_to_be_written_down(job)
-        if (self._asks_before_sending or is_to_be_written_down) and not self._gate.wait(
-            job, self._poll_s, is_to_be_written_down=is_to_be_written_down
+        must_be_recorded = self._must_be_recorded(job)
+        if (self._checks_suppression or must_be_recorded) and not self._gate.wait(
+            job, self._poll_s, must_be_recorded=must_be_recorded
         ):
             return None
         try:
@@ -67,8 +67,8 @@ class OneRequest:
         except (ConnectifHttpError, NoResponseError) as failure:
             return failure
 
-    def _is_to_be_written_down(self, job: Job) -> bool:
+    def _must_be_recorded(self, job: Job) -> bool:
         """Whether the journal must record the change before the request is sent."""
         if not self._resource.is_idempotent:
             return True
-        return not job.is_written_down and is_in_doubt_once_sent(job.patch)
+        return not job.is_recorded and is_in_doubt_once_sent(job.patch)

@@ -188,18 +188,18 @@ class RequestSink:
         self._sender.kill()
         return ""
 
-    def look_at_the_clock(self) -> None:
+    def check_time_limits(self) -> None:
         """End early if the time limit is reached, or a wait is too long for a worker."""
-        self._sender.look_at_the_clock()
+        self._sender.check_time_limits()
 
     @property
     def longest_pause_s(self) -> float:
         """The longest pause in seconds for which this process waits if Connectif asks for one."""
         return self._sender.waits.longest_pause_s
 
-    def leave_alone(self, error: Error | None, asked_s: float) -> None:
+    def react_to_pause(self, error: Error | None, asked_s: float) -> None:
         """React to a pause that Connectif asks for: one that is too long ends or defers the run."""
-        self._sender.leave_alone(error, asked_s)
+        self._sender.react_to_pause(error, asked_s)
 
     def summary(self) -> dict[str, Any]:
         """Return the counts of comparisons with the contacts that responses show; ``deferrals`` if the run may be

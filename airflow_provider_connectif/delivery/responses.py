@@ -86,7 +86,7 @@ class Responses:
         if not isinstance(came, Response):
             return self._take_error(job, came)
         if not came.is_own:
-            return self._take_anothers(job, came)
+            return self._take_response_of_another_key(job, came)
         if job.patch.looks_up:
             return self._advance(job, self._resource.step(job.patch, came))
         return self._take_own(job, came)
@@ -114,7 +114,7 @@ class Responses:
             return self._advance(job, self._resource.step(job.patch, response))
         return self._apply(rule, job)
 
-    def _take_anothers(self, job: Job, response: Response) -> Stop | None:
+    def _take_response_of_another_key(self, job: Job, response: Response) -> Stop | None:
         """Handle a response that shows a thing with another key than the one that was sent."""
         if not self._is_idempotent:
             error = NoResponseError("the response shows another key")

@@ -87,7 +87,7 @@ class RequestSender:
             stop_when_all_rejected=stop_when_all_rejected,
             samples_from_outside=True,
             most_unwritten=None if confirmation is None else confirmation.commit_lines,
-            asks_before_sending=confirmation is not None and resource.is_compared,
+            checks_suppression=confirmation is not None and resource.is_compared,
             clock=clock,
         )
 
@@ -198,7 +198,7 @@ class RequestSender:
         self._batches = batches
         self._delivery.end(self.waits.defer(wait))
 
-    def look_at_the_clock(self) -> None:
+    def check_time_limits(self) -> None:
         """End early if the time limit is reached, the plan is too old, or a wait is too long for a worker."""
         self._end_if_too_old()
         if not self.stop and (stop := self.waits.stop_for(self._asked_wait())) is not None:
@@ -208,7 +208,7 @@ class RequestSender:
         if self._is_too_old():
             self._delivery.end(Stop(StopKind.PLAN_TOO_OLD))
 
-    def leave_alone(self, error: Error | None, asked_s: float) -> None:
+    def react_to_pause(self, error: Error | None, asked_s: float) -> None:
         """React to a pause that Connectif asks for: one that is too long ends or defers the run."""
         if not self.stop and (stop := self.waits.stop_for_pause(error, asked_s)) is not None:
             self._delivery.end(stop)
@@ -262,7 +262,7 @@ class RequestSender:
         if wanted := self._delivery.wanted_sample:
             self._delivery.give_sample(self._sample(wanted))
         self._report.progress.tick()
-        self.look_at_the_clock()
+        self.check_time_limits()
 
     def _collect(self, *, commit: bool = False) -> None:
         for begun in self._delivery.collect_begun():
@@ -291,7 +291,7 @@ class RequestSender:
             return
         unanswered = self._delivery.unfinished.unanswered()
         self._confirmation.end_doubts(unanswered)
-        self._confirmation.take_back(self._delivery.unfinished.only_written_down())
+        self._confirmation.take_back(self._delivery.unfinished.only_recorded())
         if self.stop != Stop(StopKind.DEFERRED):
             self._confirmation.end(unanswered, drops_refusals=not is_whole)
 

@@ -12,21 +12,21 @@ class SendingFailed(RunFailed):
 
     :param resource: the resource of the change.
     :param error: the error. Its text may quote a value, and is left out.
-    :param was_begun: whether the change may have been sent.
+    :param may_have_been_sent: whether the change may have been sent.
     """
 
-    def __init__(self, resource: Resource, error: BaseException, *, was_begun: bool) -> None:
+    def __init__(self, resource: Resource, error: BaseException, *, may_have_been_sent: bool) -> None:
         author = type(resource)
         what = f"{type(error).__name__}{place_of(error.__traceback__, author)}"
         blame = "a fault of this provider, please report it" if is_of_this_package(author) else author.__name__
         super().__init__(
             f"sending a {resource.noun} failed with {what} ({blame}). "
             f"The error's message may quote a value and is not shown; this {resource.noun} "
-            f"{'may have arrived' if was_begun else 'was not sent'}"
+            f"{'may have arrived' if may_have_been_sent else 'was not sent'}"
         )
 
 
-def sending_failure(resource: Resource, error: BaseException, *, was_begun: bool = True) -> RunFailed:
+def sending_failure(resource: Resource, error: BaseException, *, may_have_been_sent: bool = True) -> RunFailed:
     """Return the error that ends the run.
 
     A :class:`RunFailed` is returned unchanged, since its text is safe to show. Another error becomes a
@@ -34,6 +34,8 @@ def sending_failure(resource: Resource, error: BaseException, *, was_begun: bool
 
     :param resource: the resource of the changes.
     :param error: the error that ended a sending thread, or kept a change from being queued.
-    :param was_begun: as in :class:`SendingFailed`.
+    :param may_have_been_sent: as in :class:`SendingFailed`.
     """
-    return error if isinstance(error, RunFailed) else SendingFailed(resource, error, was_begun=was_begun)
+    return (
+        error if isinstance(error, RunFailed) else SendingFailed(resource, error, may_have_been_sent=may_have_been_sent)
+    )

@@ -63,7 +63,7 @@ class SendingQueue:
         job.weight = max(weight_of_row(job.patch.row), weight_of_row(job.patch.properties))
         self.unsettled += 1
         self.unsettled_bytes += job.weight
-        self._waited_for += job.goes_before
+        self._waited_for += job.others_wait_for_it
 
     def next(self, now: float) -> Job | None:
         """Return the job to send now, if there is one.
@@ -177,9 +177,9 @@ class SendingQueue:
         """Return the patches that are not settled and not in flight, in their order."""
         return [job.whole for job in sorted(self._waiting(), key=lambda job: job.place)]
 
-    def only_written_down(self) -> list[Patch]:
+    def only_recorded(self) -> list[Patch]:
         """Return the patches that are recorded but were not sent."""
-        return [job.patch for job in self._waiting() if job.is_only_written_down]
+        return [job.patch for job in self._waiting() if job.is_only_recorded]
 
     def sent_before(self) -> list[Patch]:
         """Return the patches to send again; their earlier requests may have arrived."""
@@ -201,7 +201,7 @@ class SendingQueue:
         if not self._ready or not self._may_fresh_go():
             return None
         others_wait = self._waited_for and self._watch.sample is None
-        if others_wait and not self._ready[0].goes_before and not self._put_first_what_is_waited_for():
+        if others_wait and not self._ready[0].others_wait_for_it and not self._put_first_what_is_waited_for():
             return None
         is_silent = self.failures_in_a_row >= self._silence
         if is_silent:
@@ -216,15 +216,15 @@ class SendingQueue:
         :return: whether there is such a row; otherwise it is in flight or delayed.
         """
         for place, job in enumerate(self._ready):
-            if job.goes_before or any(later.goes_before for later in self._behind[job.order_key]):
+            if job.others_wait_for_it or any(later.others_wait_for_it for later in self._behind[job.order_key]):
                 del self._ready[place]
                 self._ready.appendleft(job)
                 return True
         return False
 
     def _let_others_go(self, job: Job) -> None:
-        self._waited_for -= job.goes_before
-        job.goes_before = False
+        self._waited_for -= job.others_wait_for_it
+        job.others_wait_for_it = False
 
     def _may_fresh_go(self) -> bool:
         if not self._watch.lets_fresh_go:

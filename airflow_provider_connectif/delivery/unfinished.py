@@ -40,10 +40,10 @@ class Unfinished:
         with self._lock:
             return self._queue.unsent()
 
-    def only_written_down(self) -> list[Patch]:
+    def only_recorded(self) -> list[Patch]:
         """Return the patches that the journal has recorded as in doubt although no request for them was sent."""
         with self._lock:
-            return self._queue.only_written_down() if self._is_idempotent else []
+            return self._queue.only_recorded() if self._is_idempotent else []
 
     def unanswered(self) -> list[Patch]:
         """Return the patches that are or were in flight without a response that shows their outcome."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow_provider_connectif.api.clock import Clock
 from airflow_provider_connectif.api.quota import Quota, Wait
-from airflow_provider_connectif.api.window import TOLD_BY_SERVER, Cause
+from airflow_provider_connectif.api.window import GIVEN_BY_SERVER, Cause
 from airflow_provider_connectif.delivery.patience import Patience
 from airflow_provider_connectif.records.outcomes import Error, Stop, StopKind
 from airflow_provider_connectif.reporting.report import Report
@@ -84,7 +84,7 @@ class Waits:
             return None if asked is None else self.stop_for_pause(asked[1], asked[0].until - self._clock.now())
         if self.may_defer:
             return self._deferred_for(wait)
-        return self.stop_for_pause(None, wait.until - self._clock.now()) if wait.cause in TOLD_BY_SERVER else None
+        return self.stop_for_pause(None, wait.until - self._clock.now()) if wait.cause in GIVEN_BY_SERVER else None
 
     def stop_for_pause(self, error: Error | None, asked_s: float) -> Stop | None:
         """Return why the run ends if Connectif asks for a pause; ``None``: the run waits.

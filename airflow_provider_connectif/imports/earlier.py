@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.contacts.mapping import ContactMapping
-from airflow_provider_connectif.imports.account import Account
 from airflow_provider_connectif.imports.contacts_of_files import StoredContacts
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.rules import ON_EXISTING, TRIGGER_GRACE_S, OnExisting
 from airflow_provider_connectif.imports.settlement import Settlement
+from airflow_provider_connectif.imports.tally import ImportTally
 from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.imports.work_folder import work_folder
 from airflow_provider_connectif.journal.import_state import ImportState
@@ -53,10 +53,10 @@ def settle_attempt(
     # When this attempt reads the rows again, those that the earlier attempt has delivered count as delivered.
     generation = int(state.run.get("generation", context.journal.generation))
     lines = context.journal.lines.of_plan(context.journal.plan, generation, history=context.journal.history)
-    settlement, account = _settlement(context, watch, mapping, lines, state, folder, report)
+    settlement, tally = _settlement(context, watch, mapping, lines, state, folder, report)
     settlement.settle_all()
     watch.wait_for_lost(state)
-    for failure in account.failures:
+    for failure in tally.failures:
         context.log.warning(wording.TROUBLE_OF_EARLIER_ATTEMPT, failure.words)
     context.report.imported_in = state.imported_in
     watch.was_away = False
@@ -101,16 +101,16 @@ def _settlement(
     state: ImportState,
     folder: Path,
     report: Report,
-) -> tuple[Settlement, Account]:
+) -> tuple[Settlement, ImportTally]:
     """Return the settlement of earlier imports, and the counts of their contacts.
 
     :param report: receives these counts; it is not the report of this run.
     """
-    account = Account(report)
+    tally = ImportTally(report)
     contacts = StoredContacts(lines, mapping, state)
     on_existing: OnExisting = next((known for known in ON_EXISTING if known == state.run.get("on_existing")), "update")
     context = replace(context, rules=replace(context.rules, on_existing=on_existing))
-    return Settlement(context, watch, state, contacts, lines, account, folder, state.as_json), account
+    return Settlement(context, watch, state, contacts, lines, tally, folder, state.as_json), tally
 
 
 def _is_settled(
@@ -121,7 +121,7 @@ def _is_settled(
     :param lines: the journal's lines, as written by the earlier run.
     """
     context.log.warning(wording.EARLIER_RUN, lines.run_id)
-    settlement, account = _settlement(context, watch, mapping, lines, state, folder, context.report.apart())
+    settlement, tally = _settlement(context, watch, mapping, lines, state, folder, context.report.apart())
     try:
         if not context.rules.deferrable:
             settlement.settle_all()
@@ -132,7 +132,7 @@ def _is_settled(
         context.log.info(wording.EARLIER_RUN_SETTLED)
         return True
     finally:
-        for failure in account.failures:
+        for failure in tally.failures:
             context.log.warning(wording.TROUBLE_OF_EARLIER_RUN, failure.words)
     if context.rules.deferrable and state.lost_since and watch.open_imports(state.lost_since, state.known_ids):
         watch.waiting.check()
@@ -140,7 +140,7 @@ def _is_settled(
     watch.wait_for_lost(state)
     context.report.import_ids += sorted(state.known_ids)
     lines.plan.drop()
-    outcomes = account.report.tally.outcomes
+    outcomes = tally.report.tally.outcomes
     context.log.info(wording.EARLIER_RUN_FINISHED, watch.describe(state.files), f"{outcomes[Outcome.REJECTED]:,}")
     return True
 

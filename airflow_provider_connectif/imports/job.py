@@ -12,7 +12,6 @@ from typing import Any, get_args
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.contacts.fields import KeyKind
 from airflow_provider_connectif.contacts.mapping import ContactMapping
-from airflow_provider_connectif.imports.account import Account
 from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles, PlannedContacts, StoredContacts
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.cost import ImportCosts
@@ -22,6 +21,7 @@ from airflow_provider_connectif.imports.giving_back import give_back
 from airflow_provider_connectif.imports.patching import Patching
 from airflow_provider_connectif.imports.settlement import Settlement
 from airflow_provider_connectif.imports.suppressed import SuppressedContacts
+from airflow_provider_connectif.imports.tally import ImportTally
 from airflow_provider_connectif.imports.uploads import Uploads, what_is_left
 from airflow_provider_connectif.imports.waiting import Waiting
 from airflow_provider_connectif.imports.watch import Watch
@@ -37,7 +37,7 @@ from airflow_provider_connectif.reporting.verdict import ImportFailed, ImportFor
 class ImportJob:
     """Writes the files of one run, uploads them, and settles their imports.
 
-    ``state``: the state of these imports. ``account``: counts contacts by outcome. ``watch``: polls imports.
+    ``state``: the state of these imports. ``tally``: counts contacts by outcome. ``watch``: polls imports.
     ``is_loaded``: whether the state that an earlier process stored is loaded. ``is_deferred``: whether the task must
     wait without a worker, and continue after that.
 
@@ -73,7 +73,7 @@ class ImportJob:
         self._types: Mapping[str, str] = {}  # field types of the columns, by field id
         self._removals: Callable[[], Iterator[Sequence[Patch]]] = lambda: iter(())
         self.state = ImportState()
-        self.account = Account(self._report)
+        self.tally = ImportTally(self._report)
         self.watch = Watch(context, clock, Waiting(context, clock, self.describe, self._describe_next_attempt))
         self._uploads = Uploads(context, self.watch, self.save)
         self.is_loaded = self.is_deferred = False
@@ -158,7 +158,7 @@ class ImportJob:
         """The state that the next process needs to continue; JSON-ready, without personal data."""
         self.state.run = {
             "key": self._mapping.key,
-            "unaccounted": self.account.unaccounted,
+            "unaccounted": self.tally.unaccounted,
             "on_existing": self._rules.on_existing,
             "generation": self._journal.generation if self._journal is not None else 0,
             "timeout_at": self.watch.waiting.timeout_at,
@@ -167,7 +167,7 @@ class ImportJob:
             "polls_left": self.watch.polls_left,
             "types": dict(self._types),
             # Without imports that ended in error: another attempt imports and reports their rows.
-            "troubles": [failure.words for failure in self.account.failures if failure.verdict is Verdict.FAILED],
+            "troubles": [failure.words for failure in self.tally.failures if failure.verdict is Verdict.FAILED],
             **self._report.as_state(),
         }
         return self.state.as_json()
@@ -208,8 +208,8 @@ class ImportJob:
     def _restore(self) -> None:
         run, comes_back = self.state.run, self._rules.comes_back
         self._report.restore(run)
-        self.account.failures.extend(ImportFailed(Verdict.FAILED, words) for words in run["troubles"])
-        self.account.unaccounted = run.get("unaccounted", 0)
+        self.tally.failures.extend(ImportFailed(Verdict.FAILED, words) for words in run["troubles"])
+        self.tally.unaccounted = run.get("unaccounted", 0)
         self._planned_at, self._types = run.get("planned_at", time.time()), run.get("types", {})
         self.predicted_end = run.get("predicted_end")
         if (polls_left := run.get("polls_left")) is not None:
@@ -247,7 +247,7 @@ class ImportJob:
 
     def _settlement(self, folder: Path, contacts: ContactsOfFiles | None) -> Settlement:
         return Settlement(
-            self._context, self.watch, self.state, contacts, self._lines, self.account, folder, self.saved_state
+            self._context, self.watch, self.state, contacts, self._lines, self.tally, folder, self.saved_state
         )
 
     def _send(self, settlement: Settlement, files: Mapping[int, ImportFile], suppressed: SuppressedContacts) -> None:
@@ -259,9 +259,9 @@ class ImportJob:
         except ImportFailed as failure:
             if failure.is_about_the_key:
                 raise
-            self.account.failures.append(failure)  # uploaded files are settled all the same
+            self.tally.failures.append(failure)  # uploaded files are settled all the same
             is_all = True
-        if self.state.removals_left and not self.account.failures:
+        if self.state.removals_left and not self.tally.failures:
             self._follow_who_left()
         if self._context.is_to_stop():
             return
@@ -291,7 +291,7 @@ class ImportJob:
             self._lines.commit()
 
     def _wait(self, settlement: Settlement) -> None:
-        if self._rules.deferrable and self.state.open_ids and not self.account.failures:
+        if self._rules.deferrable and self.state.open_ids and not self.tally.failures:
             self.is_deferred = True
         else:
             self._or_defer(settlement.settle_all)
@@ -302,7 +302,7 @@ class ImportJob:
             return settle()
         except WaitTooLong:
             may_come_back = self.state.is_complete or self.state.is_parked
-            if not (self._rules.deferrable and may_come_back and not self.account.failures):
+            if not (self._rules.deferrable and may_come_back and not self.tally.failures):
                 raise
             self._log.info(wording.PAUSE_TOO_LONG_FOR_WORKER)
             self.is_deferred = True
@@ -310,7 +310,7 @@ class ImportJob:
 
     def _may_leave_files(self) -> bool:
         """Whether files may be left to another process: only a journal stores their contacts."""
-        return self._rules.deferrable and self._journal is not None and not self.account.failures
+        return self._rules.deferrable and self._journal is not None and not self.tally.failures
 
     def _describe_next_attempt(self) -> str:
         """Describe what the next attempt does if imports are still open then; empty if that is not known."""

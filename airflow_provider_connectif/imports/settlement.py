@@ -9,11 +9,11 @@ from typing import Any
 
 from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.contacts.consent import RANKS
-from airflow_provider_connectif.imports.account import Account
 from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles, Found
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.report import NamedContacts, fetch_report, read_report
 from airflow_provider_connectif.imports.rules import Fate, Numbers, numbers_of
+from airflow_provider_connectif.imports.tally import ImportTally
 from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.journal.import_settlement import GIVEN_UP, GroupsAlike, refuse_contacts, settle_files
 from airflow_provider_connectif.journal.import_state import ImportState, SentFile
@@ -37,7 +37,7 @@ class Settlement:
     :param state: the files and groups of that run.
     :param contacts: finds the contacts of the files; ``None`` if they are no longer known.
     :param lines: the journal's lines, as written by that run; ``None`` without a journal.
-    :param account: counts the contacts by outcome.
+    :param tally: counts the contacts by outcome.
     :param folder: the folder for error reports.
     :param as_saved: returns the state of that run, which is stored after an import is counted.
     """
@@ -49,7 +49,7 @@ class Settlement:
         state: ImportState,
         contacts: ContactsOfFiles | None,
         lines: RunLines | None,
-        account: Account,
+        tally: ImportTally,
         folder: Path,
         as_saved: Callable[[], dict[str, Any]],
     ) -> None:
@@ -58,7 +58,7 @@ class Settlement:
         self._state = state
         self._contacts = contacts
         self._lines = lines
-        self._account = account
+        self._tally = tally
         self._as_saved = as_saved
         self._report_path = folder / "report.csv"
         self._is_keep = context.rules.on_existing == "keep"
@@ -123,7 +123,7 @@ class Settlement:
         with self._named(sent, one, fate, numbers.refused) as contacts:
             if contacts is not None:
                 self._count_named(sent, contacts)
-        self._account.note_end(sent, one, fate, numbers, is_keep=self._is_keep)
+        self._tally.note_end(sent, one, fate, numbers, is_keep=self._is_keep)
         sent.missing, sent.unnamed = numbers.missing, 0
         if self._is_keep and fate is Fate.FINISHED and numbers.is_trusted:
             sent.unnamed, sent.missing = numbers.missing, 0  # it is not documented how existing contacts are counted
@@ -174,7 +174,7 @@ class Settlement:
         Each batch is recorded in one transaction with the run's state, so that a process that continues after a kill
         counts none of them again.
         """
-        (outcome, reason), tally, lines = self._refusal, self._account.report.tally, self._lines
+        (outcome, reason), tally, lines = self._refusal, self._tally.report.tally, self._lines
         for said in contacts.batches():
             new = {key: found for key, found in self._find(said, sent.file).items() if self._is_first_refusal(found)}
             digests = {
@@ -187,18 +187,16 @@ class Settlement:
                 group.refused += 1
                 if group.counted_as is None:
                     tally.count(outcome, found.number, [reason])
-                    if (history := self._account.report.history) is not None:
+                    if (history := self._tally.report.history) is not None:
                         history.add(outcome.value, found.contact, reason=reason, is_written=True)
                 reasons = [said[key] or reason]
-                self._account.report.rejects.write(
-                    found.number, found.key, outcome.value, None, reasons, found.row or {}
-                )
+                self._tally.report.rejects.write(found.number, found.key, outcome.value, None, reasons, found.row or {})
             if lines is not None:
                 if outcome is Outcome.REJECTED:
                     tally.note_known(len(lines.refused_before(digests, is_written=True)), reason)
                     for contact, digest in digests.items():
                         lines.reject(contact, digest, None, reason, is_written=True)
-                self._account.report.rejects.flush()  # a process that continues writes none of these rows again
+                self._tally.report.rejects.flush()  # a process that continues writes none of these rows again
                 numbers, alone = [found.number for found in new.values()], self._alone(new.values())
                 refuse_contacts(lines, numbers, self._as_saved(), alone=alone, ranked=RANKS)
 
@@ -249,12 +247,12 @@ class Settlement:
                     in_part.append(number)
                 if group.counted_as is not None:
                     self._count_alone(number, Outcome(group.counted_as), files[0])
-                elif (outcome := self._account.count(group, files, self._refusal, is_known=is_known)) is not None:
+                elif (outcome := self._tally.count(group, files, self._refusal, is_known=is_known)) is not None:
                     alike.setdefault(outcome, []).append(number)
                 (acknowledged.setdefault(group.counted_as, []) if is_known else given_up).append(number)
         saved = self._as_saved()
         if self._lines is not None:
-            of_report = self._account.report.history is not None
+            of_report = self._tally.report.history is not None
             rows = {
                 outcome.value: {number: self._state.groups[number].left for number in numbers}
                 for outcome, numbers in alike.items()
@@ -274,7 +272,7 @@ class Settlement:
 
         If only some are undelivered, it is not known which. The history then names the same number of contacts.
         """
-        undelivered = self._account.count_alone(self._state.groups[number], counted_as, file)
-        if undelivered and self._lines is not None and (history := self._account.report.history) is not None:
+        undelivered = self._tally.count_alone(self._state.groups[number], counted_as, file)
+        if undelivered and self._lines is not None and (history := self._tally.report.history) is not None:
             for key in self._lines.plan.import_lines.some_keys(number, undelivered):
                 history.correct(counted_as.value, Outcome.UNDELIVERED.value, key, reason=GIVEN_UP, is_written=True)

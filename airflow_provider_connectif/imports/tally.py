@@ -14,7 +14,7 @@ from airflow_provider_connectif.reporting.formats import plural
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
 
-TROUBLES: dict[Fate, tuple[Verdict, str]] = {
+FAILURES_BY_FATE: dict[Fate, tuple[Verdict, str]] = {
     Fate.BROKEN: (Verdict.TRY_AGAIN, "import {id} ended in error after {done:,} of {rows}"),
     Fate.CANCELLED: (
         Verdict.FAILED,
@@ -26,7 +26,7 @@ TROUBLES: dict[Fate, tuple[Verdict, str]] = {
 
 
 @dataclass
-class Account:
+class ImportTally:
     """Counts the contacts of a run's imports by outcome, and collects the failures of these imports.
 
     :param report: receives the outcomes and the rejected rows.
@@ -44,8 +44,8 @@ class Account:
         :param sent: the file of the import.
         :param is_keep: whether the import leaves existing contacts as they are.
         """
-        if fate in TROUBLES:
-            verdict, words = TROUBLES[fate]
+        if fate in FAILURES_BY_FATE:
+            verdict, words = FAILURES_BY_FATE[fate]
             done, rows = numbers.taken + numbers.refused, plural(sent.rows, "row")
             self.failures.append(ImportFailed(verdict, words.format(id=one.id, done=done, rows=rows)))
         elif numbers.missing and not (is_keep and numbers.is_trusted):

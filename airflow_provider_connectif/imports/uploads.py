@@ -9,7 +9,7 @@ from typing import NamedTuple
 from airflow_provider_connectif.api.errors import (
     ConnectifHttpError,
     MalformedResponseError,
-    QuotaClosed,
+    RunStopped,
     TooManyRequestsError,
 )
 from airflow_provider_connectif.api.import_record import Import
@@ -158,7 +158,7 @@ class Uploads:
 
         :param ours: the ids of the run's earlier imports. A response with one of these ids is not about this upload.
         :return: the import; ``None`` if all contacts of the file are suppressed, and nothing was uploaded.
-        :raises QuotaClosed: the run must stop; the upload has begun no import.
+        :raises RunStopped: the run must stop; the upload has begun no import.
         """
         client, rules, waiting, failures = self._context.client, self._context.rules, self._watch.waiting, 0
         while True:
@@ -177,7 +177,7 @@ class Uploads:
             except TooManyRequestsError:
                 self._forget(sent)
                 continue  # the next request waits for the window
-            except (QuotaClosed, ImportFailed):  # before the file was sent
+            except (RunStopped, ImportFailed):  # before the file was sent
                 self._forget(sent)
                 raise
             except FAILURES as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
-from airflow_provider_connectif.api.errors import QuotaClosed
+from airflow_provider_connectif.api.errors import RunStopped
 from airflow_provider_connectif.delivery.backoff import retry_delay_s
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.records.outcomes import Stop, StopKind
@@ -71,11 +71,11 @@ class Waiting:
     def check(self) -> None:
         """Check that the run may continue.
 
-        :raises QuotaClosed: the run must stop.
+        :raises RunStopped: the run must stop.
         :raises ImportFailed: its time has passed.
         """
         if self._context.is_to_stop():
-            raise QuotaClosed("the run was asked to stop")
+            raise RunStopped("the run was asked to stop")
         if self._clock.now() < self.deadline:
             return
         if self.deadline < self.timeout_at:

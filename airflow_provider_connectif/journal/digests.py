@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from airflow_provider_connectif.api.credentials import DEFAULT_BASE_URL
 from airflow_provider_connectif.journal.row_texts import is_unstable, row_text, text_of_invalid
-from airflow_provider_connectif.records.raw_rows import RawBatch, RawRow, joined
+from airflow_provider_connectif.records.raw_rows import RawBatch, RawRow, packed
 from airflow_provider_connectif.records.rows import Batch, Row, RowBatch
 
 _SIZE = 16  # bytes; a hundred million lines collide with a probability below 1e-22
@@ -134,7 +134,7 @@ class RowDigester:
         seeded, join, digests = seed.copy, b"\0".join, []
         for texts in map(pick, batch.texts):  # calling a function for each row would take a fifth more time
             digest = seeded()
-            digest.update(join(texts) if all(texts) else joined(texts))
+            digest.update(join(texts) if all(texts) else packed(texts))
             digests.append(digest.hexdigest())
         return digests
 

@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 from airflow_provider_connectif.records.changes import Digests, Patch, conditions_of, with_conditions
-from airflow_provider_connectif.records.raw_rows import RawRow, RowForm, joined, parted
+from airflow_provider_connectif.records.raw_rows import RawRow, RowForm, packed, unpacked
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting.rejects import jsonable
 
@@ -132,7 +132,7 @@ class ChangeLines:
             before, after = digests.before or b"", digests.properties or b""
             sizes = f"{-1 if digests.before is None else len(before)} {len(after)}"
             head = f"{form} {sizes} {digests.row} {digests.patch}\n{told}{sent}\n\n"
-        return b"".join((head.encode("utf-8", "surrogatepass"), before, after, joined(row.texts)))
+        return b"".join((head.encode("utf-8", "surrogatepass"), before, after, packed(row.texts)))
 
     def _patch_of_texts(self, number: int, payload: bytes) -> Patch:
         head, _, rest = payload.partition(b"\n\n")
@@ -145,7 +145,7 @@ class ChangeLines:
             before, after = (None if size < 0 else rest[:size]), rest[max(0, size) : end]
             digests = Digests(kept[2], kept[3], self._mapping, after, before)
             rest = rest[end:]
-        row = RawRow(self._forms[int(form)], parted(rest, len(self._forms[int(form)].columns)))
+        row = RawRow(self._forms[int(form)], unpacked(rest, len(self._forms[int(form)].columns)))
         made = self._resource.prepare(number, row)
         properties = {name: made.properties[name] for name in sent}
         waiting = {} if conditions is None else conditions.get("later", {})

@@ -32,7 +32,7 @@ class Part:
     count: int
 
 
-def way_of_rows(rows_read: int, counts: Mapping[str, int]) -> str:
+def picture_of_rows(rows_read: int, counts: Mapping[str, int]) -> str:
     """Return the picture of a run's rows by outcome.
 
     :param rows_read: the number of all rows.

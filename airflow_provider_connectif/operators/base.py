@@ -14,11 +14,11 @@ from airflow_provider_connectif.assets import report_outlets
 from airflow_provider_connectif.hooks.connection_lookup import connection_named_by
 from airflow_provider_connectif.links import show_link
 from airflow_provider_connectif.operators.endings import raise_end
-from airflow_provider_connectif.operators.kept_rejects import KeptRejects
 from airflow_provider_connectif.operators.lineage import lineage
-from airflow_provider_connectif.operators.made_run import made_run
 from airflow_provider_connectif.operators.metrics import send_effort, send_end, send_other_end
+from airflow_provider_connectif.operators.open_run import open_run
 from airflow_provider_connectif.operators.parts import Parts, Start
+from airflow_provider_connectif.operators.rejects_file_log import RejectsFileLog
 from airflow_provider_connectif.operators.signal_safe_logger import SignalSafeLogger
 from airflow_provider_connectif.operators.switches import check_rendered, is_on
 from airflow_provider_connectif.operators.sync_arguments import SyncArguments
@@ -55,7 +55,7 @@ class SyncOperator(SyncArguments):
 
     _run: Run[Any] | None = None
     _source: RowsSource | SqlSource | None = None
-    _kept_rejects: KeptRejects
+    _kept_rejects: RejectsFileLog
     _signal_safe_log: SignalSafeLogger
     _is_killed = False
     _is_by_import = False
@@ -72,7 +72,7 @@ class SyncOperator(SyncArguments):
         :raises AirflowSkipException: ``on_response`` asks for it.
         :raises TaskDeferred: with ``deferrable``: the task waits without a worker.
         """
-        return self._carry_out_and_tell(Start(context), check_only=None)
+        return self._run_and_report(Start(context), check_only=None)
 
     def execute_complete(self, context: Context, event: Any = None, try_number: int | None = None) -> dict[str, Any]:
         """Continue after a deferral. Return value and exceptions are those of :meth:`execute`.
@@ -83,8 +83,8 @@ class SyncOperator(SyncArguments):
         # If a process fails after a deferral, Airflow 3.0 begins the next attempt with this method and the old event.
         # But the old time limit has passed, and the old imports have failed: the attempt starts from the beginning.
         if try_number is not None and try_number != try_number_of(context):
-            return self._carry_out_and_tell(Start(context), check_only=None)
-        return self._carry_out_and_tell(Start.after_deferral(context, event), check_only=False)
+            return self._run_and_report(Start(context), check_only=None)
+        return self._run_and_report(Start.after_deferral(context, event), check_only=False)
 
     def dry_run(self) -> None:
         """Check every row and send none. ``airflow tasks test --dry-run`` of Airflow 2.11 calls this method.
@@ -154,7 +154,7 @@ class SyncOperator(SyncArguments):
         :raises RunFailed: the arguments cannot be used in this task; final.
         """
 
-    def _tell_plan(self, start: Start, plan: dict[str, Any]) -> None:
+    def _push_plan(self, start: Start, plan: dict[str, Any]) -> None:
         if "ti" in start.context:
             start.context["ti"].xcom_push(key=PLAN_KEY, value=plan)
 
@@ -193,9 +193,9 @@ class SyncOperator(SyncArguments):
         """Return the number of connections that the client keeps open."""
         return 1
 
-    def _carry_out_and_tell(self, start: Start, *, check_only: bool | None) -> dict[str, Any]:
+    def _run_and_report(self, start: Start, *, check_only: bool | None) -> dict[str, Any]:
         try:
-            return self._carried_out_and_told(start, check_only=check_only)
+            return self._reported_run(start, check_only=check_only)
         except TaskDeferred:
             raise
         except BaseException:
@@ -203,7 +203,7 @@ class SyncOperator(SyncArguments):
                 self._run.end_parked()
             raise
 
-    def _carried_out_and_told(self, start: Start, *, check_only: bool | None) -> dict[str, Any]:
+    def _reported_run(self, start: Start, *, check_only: bool | None) -> dict[str, Any]:
         self._run = None
         self._source = None
         show_link(self, start.context)
@@ -258,8 +258,8 @@ class SyncOperator(SyncArguments):
             check_rendered(self, self._given_texts)
             self._check_task(start)
             is_check = is_on("check_only", self.check_only) if check_only is None else check_only
-            with made_run(self, start, check_only=is_check) as made:
-                self._signal_safe_log, self._kept_rejects = made.signal_safe_log, made.kept_rejects
+            with open_run(self, start, check_only=is_check) as made:
+                self._signal_safe_log, self._kept_rejects = made.signal_safe_log, made.rejects_file_log
                 self._run = made.run
                 if self._is_killed:  # while the run was being made
                     made.run.kill()

@@ -9,7 +9,7 @@ from airflow_provider_connectif.contacts.erasure import ContactErasure
 from airflow_provider_connectif.contacts.identity import FORMS
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
 from airflow_provider_connectif.operators.parts import Parts, Start
-from airflow_provider_connectif.operators.requests import RequestOperator, made_patience, make_sender
+from airflow_provider_connectif.operators.requests import RequestOperator, make_patience, make_sender
 from airflow_provider_connectif.operators.switches import check_switches, check_texts, final_where_mapped
 from airflow_provider_connectif.records.outcomes import JournalError
 from airflow_provider_connectif.reporting import wording
@@ -91,7 +91,7 @@ class ContactDeleteOperator(RequestOperator):
         journal, forgetting = _forgetting(parts)
         map_index = getattr(start.context.get("ti"), "map_index", -1)
         confirmation = ErasureConfirmation(journal.lines, parts.resource, forgetting, map_index)
-        patience = made_patience(self, parts)
+        patience = make_patience(self, parts)
         sender, _ = make_sender(
             parts,
             ResponsePolicy(self.on_response),

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     Importing: TypeAlias = ContactImportOperator | ContactSyncOperator
 
 
-def made_rules(operator: Importing, start: Start, **of_import: Any) -> ImportRules:
+def make_rules(operator: Importing, start: Start, **of_import: Any) -> ImportRules:
     """Return the rules by which an operator imports.
 
     :param operator: has the rendered arguments.
@@ -95,7 +95,7 @@ class ImportParts:
         self._instead = instead
         self._costs = ImportCosts(rules, parts.client.quota, self._rows_per_second)
 
-    def why_not(self, resource: ContactResource, columns: Sequence[str] | None) -> str:
+    def reason_against(self, resource: ContactResource, columns: Sequence[str] | None) -> str:
         """Return the reason why the mapping cannot be carried out by import; empty: it can be."""
         return why_not_by_import(resource, columns)
 
@@ -114,7 +114,7 @@ class ImportParts:
         """Return the sink that imports."""
         operator, parts = self._operator, self._parts
         path = operator.rejects_path
-        keep_report = None if path is None else partial(report_file, path, note=parts.kept_rejects.note)
+        keep_report = None if path is None else partial(report_file, path, note=parts.rejects_file_log.note)
         context = ImportContext(parts.client, self._rules, parts.report, parts.journal, keep_report=keep_report)
         resource = operator.make_resource()
         patching = Patching(

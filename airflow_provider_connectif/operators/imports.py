@@ -166,9 +166,9 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
         return ImportParts(self, parts, start, self._rules(start))
 
     def _rules(self, start: Start) -> ImportRules:
-        from airflow_provider_connectif.operators.import_parts import made_rules
+        from airflow_provider_connectif.operators.import_parts import make_rules
 
-        return made_rules(
+        return make_rules(
             self,
             start,
             on_existing=self.on_existing,

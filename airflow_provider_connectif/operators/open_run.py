@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from airflow_provider_connectif.hooks.connection_lookup import connection_named_by
 from airflow_provider_connectif.operators.endings import verdicts_of_authors
-from airflow_provider_connectif.operators.kept_rejects import KeptRejects
 from airflow_provider_connectif.operators.parts import Parts, Start
 from airflow_provider_connectif.operators.rejects_file import RejectsFile
+from airflow_provider_connectif.operators.rejects_file_log import RejectsFileLog
 from airflow_provider_connectif.operators.signal_safe_logger import SignalSafeLogger
 from airflow_provider_connectif.operators.switches import is_on
 from airflow_provider_connectif.operators.sync_arguments import work_folder
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
 _SWITCHES_NAMED = ("full_refresh", "retry_rejected", "ignore_held", "guards_off")  # in the log's first line
 
 
-class MadeRun(NamedTuple):
+class OpenRun(NamedTuple):
     """A run, and two other objects that its operator uses.
 
     ``signal_safe_log``: logs for :meth:`~airflow_provider_connectif.operators.base.SyncOperator.on_kill`.
-    ``kept_rejects``: the task's earlier rejects files.
+    ``rejects_file_log``: the task's earlier rejects files.
     """
 
     run: Run[Any]
     signal_safe_log: SignalSafeLogger
-    kept_rejects: KeptRejects
+    rejects_file_log: RejectsFileLog
 
 
 @contextmanager
-def made_run(operator: SyncOperator, start: Start, *, check_only: bool) -> Iterator[MadeRun]:
+def open_run(operator: SyncOperator, start: Start, *, check_only: bool) -> Iterator[OpenRun]:
     """Make a run. At the end of the block, close everything that was opened for it.
 
     :param operator: has the rendered arguments, and makes the sink.
@@ -72,9 +72,9 @@ def made_run(operator: SyncOperator, start: Start, *, check_only: bool) -> Itera
     with closing(client), journal as opened, rejects as sink:
         if not start.comes_back and start.effort is None:  # a run that continues logs a line of its own
             _log_start(operator, log, client, resource, check_only=check_only)
-        kept_rejects = KeptRejects(opened, getattr(start.context.get("dag"), "dag_id", ""), operator.task_id)
+        rejects_file_log = RejectsFileLog(opened, getattr(start.context.get("dag"), "dag_id", ""), operator.task_id)
         if sink is not None:
-            sink.note = kept_rejects.note
+            sink.note = rejects_file_log.note
         # An erasure has no history, because the history would store the keys of deleted people.
         history = None if opened is None or not resource.is_compared else opened.history
         report = Report(
@@ -89,14 +89,14 @@ def made_run(operator: SyncOperator, start: Start, *, check_only: bool) -> Itera
         )
         if start.effort is not None:
             report.effort.restore_after_others(start.effort)
-        parts = Parts(client, resource, report, opened, kept_rejects)
+        parts = Parts(client, resource, report, opened, rejects_file_log)
         goal = operator._make_check(parts) if check_only else operator._make_sink(parts, start)
         earlier = None if check_only or opened is None else operator._earlier(parts, opened, goal)
         settings = _run_settings(operator, start, client, resource)
-        tell = partial(operator._tell_plan, start)
-        run = Run(client, resource, goal, report, opened, settings, earlier=earlier, tell_plan=tell)
+        tell = partial(operator._push_plan, start)
+        run = Run(client, resource, goal, report, opened, settings, earlier=earlier, push_plan=tell)
         with closing(SignalSafeLogger(log)) as signal_safe_log:
-            yield MadeRun(run, signal_safe_log, kept_rejects)
+            yield OpenRun(run, signal_safe_log, rejects_file_log)
 
 
 def _log_start(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from airflow_provider_connectif.api.client import ConnectifClient
     from airflow_provider_connectif.journal.store import Journal
-    from airflow_provider_connectif.operators.kept_rejects import KeptRejects
+    from airflow_provider_connectif.operators.rejects_file_log import RejectsFileLog
     from airflow_provider_connectif.records.resource import Resource
     from airflow_provider_connectif.reporting.report import Report
 
@@ -52,11 +52,11 @@ class Start(NamedTuple):
 class Parts(NamedTuple):
     """The parts that a run and its sink share.
 
-    ``journal``: ``None``: the run has no journal. ``kept_rejects``: the task's earlier rejects files.
+    ``journal``: ``None``: the run has no journal. ``rejects_file_log``: the task's earlier rejects files.
     """
 
     client: ConnectifClient
     resource: Resource
     report: Report
     journal: Journal | None
-    kept_rejects: KeptRejects
+    rejects_file_log: RejectsFileLog

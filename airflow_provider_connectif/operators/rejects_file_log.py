@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _LONGEST_TASK = 250  # in the journal's tables
 
 
-class KeptRejects:
+class RejectsFileLog:
     """The rejects files that a task has written. The journal stores their paths.
 
     :param journal: the run's journal. Without a journal, or with one that is only read, no path is stored and no file

@@ -75,7 +75,7 @@ class RequestOperator(SyncOperator):
     def _make_sink(self, parts: Parts, start: Start) -> Sink[Resource]:
         from airflow_provider_connectif.delivery.request_sink import RequestSink
 
-        client, patience = parts.client, made_patience(self, parts)
+        client, patience = parts.client, make_patience(self, parts)
         sender, confirmation = make_sender(
             parts,
             ResponsePolicy(self.on_response),
@@ -113,7 +113,7 @@ class RequestOperator(SyncOperator):
         return self.max_in_flight
 
 
-def made_patience(operator: RequestOperator, parts: Parts) -> Patience:
+def make_patience(operator: RequestOperator, parts: Parts) -> Patience:
     """Return the limits for the waits of an operator's requests, and let the progress log waits up to them."""
     from airflow_provider_connectif.delivery.patience import Patience
 

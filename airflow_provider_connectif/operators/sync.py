@@ -205,22 +205,22 @@ class _ByImport:
 
     @cached_property
     def _made(self) -> ImportParts:
-        from airflow_provider_connectif.operators.import_parts import ImportParts, made_rules
+        from airflow_provider_connectif.operators.import_parts import ImportParts, make_rules
 
         operator = self._operator
         return ImportParts(
             operator,
             self._parts,
             self._start,
-            made_rules(operator, self._start),
+            make_rules(operator, self._start),
             policy=ResponsePolicy(operator.on_response),
             max_in_flight=operator.max_in_flight,
             instead=' (via="patch" needs neither)',
         )
 
-    def why_not(self, resource: ContactResource, columns: Sequence[str] | None) -> str:
+    def reason_against(self, resource: ContactResource, columns: Sequence[str] | None) -> str:
         """Return the reason why the mapping cannot be carried out by import; empty: it can be."""
-        return self._made.why_not(resource, columns)
+        return self._made.reason_against(resource, columns)
 
     def refuse_columns(self, resource: ContactResource, columns: Sequence[str] | None) -> None:
         """Refuse columns that a file cannot have.

@@ -117,8 +117,8 @@ class RawBatch(Batch):
         return self.converted.column(self.texts, position)
 
 
-def joined(texts: Texts) -> bytes:
-    """Pack the texts of a row into one, with a NUL byte between two texts; :func:`parted` unpacks it.
+def packed(texts: Texts) -> bytes:
+    """Pack the texts of a row into one, with a NUL byte between two texts; :func:`unpacked` unpacks it.
 
     No text has a NUL byte, so each row has a result of its own. If a column is NULL, two NUL bytes and the positions of
     all such columns follow.
@@ -130,8 +130,8 @@ def joined(texts: Texts) -> bytes:
     return whole + f"\0\0{nulls}".encode() if nulls else whole
 
 
-def parted(whole: bytes, columns: int) -> Texts:
-    """Return the texts of a row that :func:`joined` has packed: bytes for each column, ``None`` for NULL.
+def unpacked(whole: bytes, columns: int) -> Texts:
+    """Return the texts of a row that :func:`packed` has packed: bytes for each column, ``None`` for NULL.
 
     :param columns: the number of columns.
     """

@@ -173,7 +173,7 @@ class Resource(Protocol):
         """
         return {}
 
-    def keys_at_a_glance(self, values: Sequence[Any]) -> list[str | None]:
+    def unconverted_keys(self, values: Sequence[Any]) -> list[str | None]:
         """Return the keys that can be read from the key column alone, in the form of :meth:`same_key`.
 
         For a million unchanged rows nothing else is read, so overriding this method saves time.

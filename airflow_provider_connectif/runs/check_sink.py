@@ -125,10 +125,10 @@ class CheckSink(Generic[ResourceT]):
         """Do nothing: no request is running."""
         return ""
 
-    def look_at_the_clock(self) -> None:
+    def check_time_limits(self) -> None:
         """Do nothing: a check waits for nothing."""
 
-    def leave_alone(self, error: Error | None, asked_s: float) -> None:
+    def react_to_pause(self, error: Error | None, asked_s: float) -> None:
         """End the check if Connectif asks for a pause that is too long."""
         if asked_s > self.longest_pause_s:
             self.stop = Stop(StopKind.LEFT_ALONE, error, asked_s, self.longest_pause_s)

@@ -40,7 +40,7 @@ class ImportingSink(Sink[ResourceT], Protocol):
 class ByImport(Protocol[ResourceT]):
     """Delivery by import, which a run may choose. The first call of a method loads the modules of an import."""
 
-    def why_not(self, resource: ResourceT, columns: Sequence[str] | None) -> str:
+    def reason_against(self, resource: ResourceT, columns: Sequence[str] | None) -> str:
         """Return why an import cannot deliver what the mapping needs; an empty text if it can."""
 
     def refuse_columns(self, resource: ResourceT, columns: Sequence[str] | None) -> None:
@@ -73,21 +73,21 @@ def may_import(via: Via, import_after_s: float, patch: Cost) -> bool:
     return via == "import" or (via == "auto" and is_long)
 
 
-def choose_way(via: Via, import_after_s: float, patch: Cost, by_import: Cost | None, why_not: str) -> Cost:
+def choose_way(via: Via, import_after_s: float, patch: Cost, by_import: Cost | None, reason_against: str) -> Cost:
     """Choose the way of a plan; return its cost that way, with the reason for the choice. Pure.
 
     :param import_after_s: with ``auto``, a plan that PATCH delivers within these seconds is not imported.
     :param patch: the cost of the plan by PATCH.
     :param by_import: the cost by import; ``None``: not computed, or it cannot be imported.
-    :param why_not: why an import cannot deliver what the mapping needs; empty: it can.
+    :param reason_against: why an import cannot deliver what the mapping needs; empty: it can.
     """
     if via != "auto":
         return _chosen(patch if by_import is None else by_import, f'via="{via}"')
     by_patch = f"PATCH takes {describe_time(patch.seconds)}"
     if not may_import(via, import_after_s, patch):
         return _chosen(patch, f"{by_patch}, and import_after is {describe_seconds(import_after_s)}")
-    if why_not or by_import is None:
-        return _chosen(patch, why_not)
+    if reason_against or by_import is None:
+        return _chosen(patch, reason_against)
     if not by_import.files:
         return _chosen(patch, "an import would send all of it by PATCH, too")
     if by_import.requests.most > patch.requests.least:
@@ -145,13 +145,13 @@ class WayChooser(Generic[ResourceT]):
         if self._journal is not None and (window := self._journal.past_imports.window()) is not None:
             self._quota.expect(window)
         patch = self.by_request(changes)
-        by_import, why_not = None, ""
+        by_import, reason_against = None, ""
         if may_import(self._via, self._import_after_s, patch):
-            why_not = "" if self._via == "import" else self._by_import.why_not(resource, self._columns)
-            if not why_not:
+            reason_against = "" if self._via == "import" else self._by_import.reason_against(resource, self._columns)
+            if not reason_against:
                 most = patch.requests.least if self._via == "auto" else None
                 by_import = self._by_import.cost(changes, resource, most)
-        return choose_way(self._via, self._import_after_s, patch, by_import, why_not)
+        return choose_way(self._via, self._import_after_s, patch, by_import, reason_against)
 
 
 def _chosen(cost: Cost, reason: str) -> Cost:

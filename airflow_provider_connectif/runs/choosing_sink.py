@@ -99,7 +99,7 @@ class ChoosingSink(Generic[ResourceT]):
 
         :return: the deferral for a wait without a worker; ``None``: no import is left.
         :raises ImportFailed: waiting for an import is not possible.
-        :raises QuotaClosed: the run must stop.
+        :raises RunStopped: the run must stop.
         """
         if not self._journal.plan.with_open_imports():
             return None
@@ -159,13 +159,13 @@ class ChoosingSink(Generic[ResourceT]):
         """Deliver nothing more; safe in a signal handler. Returns words for the log, or nothing."""
         return self._sink.kill()
 
-    def look_at_the_clock(self) -> None:
+    def check_time_limits(self) -> None:
         """Check the limits for waiting; called several times a second while the run waits for something else."""
-        self._sink.look_at_the_clock()
+        self._sink.check_time_limits()
 
-    def leave_alone(self, error: Error | None, asked_s: float) -> None:
+    def react_to_pause(self, error: Error | None, asked_s: float) -> None:
         """React to a pause that Connectif asks for: one that is too long ends or defers the run."""
-        self._sink.leave_alone(error, asked_s)
+        self._sink.react_to_pause(error, asked_s)
 
     def summary(self) -> dict[str, Any]:
         """Return the entries of the delivery; ``imported`` always, since an earlier attempt may have imported."""

@@ -222,11 +222,11 @@ class Comparison:
         refused = None if self._full_refresh or self._retry_rejected else line.refused_digest
         return PendingChange(patch, key, rank, known.whole, refused)
 
-    def outcome_of_held(self, seen: Seen) -> Outcome:
+    def outcome_without_change(self, seen: Seen) -> Outcome:
         """Return the outcome of a row for which :meth:`change` has found nothing to send."""
         return Outcome.UNCHANGED if seen.key is None or seen.line is None else self._delivered_as(seen.key, seen.line)
 
-    def outcomes_of_held(self, contacts: Collection[str]) -> dict[str, Outcome]:
+    def outcomes_without_change(self, contacts: Collection[str]) -> dict[str, Outcome]:
         """Return the outcomes of merged changes with nothing to send, by contact. Unchanged ones are left out."""
         lines = self._journal.lines.differing(dict.fromkeys(contacts, _ANOTHER), all_differ=True)
         outcomes = {key: self._delivered_as(key, line) for key, line in lines.items() if line is not None}

@@ -13,11 +13,11 @@ from airflow_provider_connectif.api.errors import (
     ConnectifHttpError,
     MalformedResponseError,
     NoResponseError,
-    QuotaClosed,
+    RunStopped,
     TooManyRequestsError,
 )
 from airflow_provider_connectif.api.quota import Quota
-from airflow_provider_connectif.api.window import TOLD_BY_SERVER
+from airflow_provider_connectif.api.window import GIVEN_BY_SERVER
 from airflow_provider_connectif.delivery.backoff import retry_delay_s
 from airflow_provider_connectif.delivery.response_policy import Action, ResponsePolicy
 from airflow_provider_connectif.records.outcomes import Error, StopKind, describe_error
@@ -73,7 +73,7 @@ def fetch_definitions(
         written without definitions. The log then has a warning with the consequence.
     :raises DefinitionsError: the API key is refused, every attempt got no response or one without definitions,
         Connectif asks for a longer pause, or the time has passed. Without definitions every value would be unchecked.
-    :raises QuotaClosed: the run must stop.
+    :raises RunStopped: the run must stop.
     """
     policy = ResponsePolicy()  # ``on_response`` is only for requests that write
     limits = _Limits(client.quota, stopped, longest_wait_s, timeout_s, clock)
@@ -101,7 +101,7 @@ def fetch_definitions(
             error, action = NoResponseError(str(malformed)), None
         failures += 1
         if stopped():
-            raise QuotaClosed("the run must stop, so the field definitions were not read")
+            raise RunStopped("the run must stop, so the field definitions were not read")
         if action is not Action.RETRY or failures >= client.tries:
             raise DefinitionsError(error, _STOP_KINDS.get(action, StopKind.NO_DEFINITIONS))
         asked_s = (error.retry_after if isinstance(error, ConnectifHttpError) else None) or 0.0
@@ -132,9 +132,9 @@ class _Limits:
     def check(self) -> None:
         """Check that waiting may continue; raise the errors of :func:`fetch_definitions` otherwise."""
         if self._stopped():
-            raise QuotaClosed("the run must stop, so the field definitions were not read")
+            raise RunStopped("the run must stop, so the field definitions were not read")
         wait = self._quota.wait
-        asked_s = 0.0 if wait is None or wait.cause not in TOLD_BY_SERVER else wait.until - self._clock.now()
+        asked_s = 0.0 if wait is None or wait.cause not in GIVEN_BY_SERVER else wait.until - self._clock.now()
         if asked_s > self._longest_wait_s:
             raise DefinitionsError(None, StopKind.LEFT_ALONE, asked_s)
         if self._clock.monotonic() - self._began_at >= self._timeout_s:

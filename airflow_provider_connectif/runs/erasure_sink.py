@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
-from airflow_provider_connectif.api.errors import QuotaClosed
+from airflow_provider_connectif.api.errors import RunStopped
 from airflow_provider_connectif.api.quota import Quota, Wait
 from airflow_provider_connectif.api.window import Cause
 from airflow_provider_connectif.delivery.request_sink import PLAN_MAX_AGE_S, RequestSink
@@ -228,7 +228,7 @@ class ErasureSink(RequestSink):
             if self._forgetting.runs_at_work_since(self._forgetting.now() + _LONG_S):
                 self._watch.waiting.pause(_WRITTEN_AFTER_S)
             return True
-        except QuotaClosed:
+        except RunStopped:
             return False
 
     def _is_alone(self, suppressed_at: float, left: Iterator[Sequence[Patch]]) -> bool:

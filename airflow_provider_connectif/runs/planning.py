@@ -34,7 +34,7 @@ class Planning:
     :param settings: the settings of the run.
     :param report: the report of the run.
     :param shown: the keys in the source; ``None``: contacts that left are not searched for.
-    :param tell_plan: called with the plan, JSON-ready.
+    :param push_plan: called with the plan, JSON-ready.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class Planning:
         settings: RunSettings,
         report: Report,
         shown: ShownKeys | None,
-        tell_plan: TellPlan,
+        push_plan: TellPlan,
     ) -> None:
         self._journal = journal
         self._settings = settings
         self._report = report
         self._shown = shown
-        self._tell_plan = tell_plan
+        self._push_plan = push_plan
         self._last = None if journal is None else journal.reads.last
         self._last_of_task = None if journal is None else _last_of_task(journal)
 
@@ -67,7 +67,7 @@ class Planning:
         self._report.tally.left = removed
         self._report.log.info("%s", plan.describe(was_chosen=cost.was_chosen))
         self._report.plan = plan.as_dict()
-        self._tell_plan(self._report.plan)
+        self._push_plan(self._report.plan)
         min_rows = self._settings.guards.min_rows
         if min_rows is None:
             self._warn(plan)

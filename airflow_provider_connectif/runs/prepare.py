@@ -79,7 +79,7 @@ class Preparer:
         self._comparison.joined.withdraw_raises(self._pending)
         held = chain(self._comparison.joined.take_single(self._pending), self._pending.take_acknowledged())
         while some := list(islice(held, _CONTACTS_AT_ONCE)):
-            delivered = self._comparison.outcomes_of_held(some)
+            delivered = self._comparison.outcomes_without_change(some)
             self._tally.outcomes[Outcome.UNCHANGED] += len(some) - len(delivered)
             for contact, outcome in delivered.items():
                 self._tally.outcomes[outcome] += 1
@@ -169,7 +169,7 @@ class Preparer:
         self._at = patch.number
         change = comparison.change(seen, patch)
         if change is None:
-            outcome = comparison.outcome_of_held(seen)
+            outcome = comparison.outcome_without_change(seen)
             self._tally.count(outcome, patch.number)
             self._keep_in_history(outcome, seen.key)
         return change

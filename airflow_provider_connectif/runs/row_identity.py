@@ -31,7 +31,7 @@ class RowIdentity:
             values = [None] * len(batch) if position is None else batch.values_at(position)
         else:
             values = [row.get(column) if isinstance(row, Mapping) else None for row in batch]
-        return self._resource.keys_at_a_glance(values)
+        return self._resource.unconverted_keys(values)
 
     def digests(self, batch: Sequence[Row]) -> list[str]:
         """Return the digests of the rows of a batch."""

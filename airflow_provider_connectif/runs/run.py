@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from airflow_provider_connectif.api.errors import QuotaClosed
+from airflow_provider_connectif.api.errors import RunStopped
 from airflow_provider_connectif.journal.digests import digest_salt
 from airflow_provider_connectif.journal.left_behind import ChangesLeft
 from airflow_provider_connectif.journal.pending import PendingChanges
@@ -47,7 +47,7 @@ class EarlierWork(Protocol):
 
         :return: the deferral after which to begin again; ``None``: no such work is left.
         :raises ImportFailed: waiting for it is not possible.
-        :raises QuotaClosed: the run must stop.
+        :raises RunStopped: the run must stop.
         """
 
 
@@ -61,7 +61,7 @@ class Run(Generic[ResourceT]):
     :param journal: knows what Connectif has acknowledged: such rows are not sent again until they change.
     :param settings: the settings from the operator's arguments.
     :param earlier: the work that earlier runs of the sync have left at Connectif.
-    :param tell_plan: called with the plan, JSON-ready, before the first request to a contact.
+    :param push_plan: called with the plan, JSON-ready, before the first request to a contact.
     :param clock: returns seconds on a clock that only goes forward.
     """
 
@@ -75,7 +75,7 @@ class Run(Generic[ResourceT]):
         settings: RunSettings,
         *,
         earlier: EarlierWork | None = None,
-        tell_plan: TellPlan = lambda _: None,
+        push_plan: TellPlan = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
@@ -86,7 +86,7 @@ class Run(Generic[ResourceT]):
         self._journal = journal
         self._settings = settings
         self._earlier = earlier
-        self._tell_plan = tell_plan
+        self._push_plan = push_plan
         self._clock = clock
         account = Account(settings.conn_id, client.base_url)
         self._ending = Ending(sink, report, settings.budget, account, settings.verdicts)
@@ -214,7 +214,7 @@ class Run(Generic[ResourceT]):
                 self._wait_for_another = self._earlier.settle_earlier(self._is_to_stop_while_waiting)
             except ImportFailed as failure:
                 self._ending.fail_by(failure, _SCOPE_OF_EARLIER)
-            except QuotaClosed:
+            except RunStopped:
                 self._ending.stop_for(self._ending.stop or Stop(StopKind.KILLED))
             if self._wait_for_another is not None:
                 self._ending.stop_for(Stop(StopKind.DEFERRED))
@@ -248,7 +248,7 @@ class Run(Generic[ResourceT]):
         preparer = Preparer(resource, comparison, changes, self.report, self._settings.verdicts)
         self._read(open_source(), resource, preparer)
         if not self._ending.stop:
-            planning = Planning(self._journal, settings, self.report, shown, self._tell_plan)
+            planning = Planning(self._journal, settings, self.report, shown, self._push_plan)
             planning.decide(changes, comparison, resource, self.sink)
             self.sink.deliver(changes, resource)
 
@@ -311,18 +311,18 @@ class Run(Generic[ResourceT]):
                 longest_wait_s=self.sink.longest_pause_s,
                 timeout_s=self._settings.definitions_timeout_s,
             )
-        except QuotaClosed:
+        except RunStopped:
             return resource
         except DefinitionsError as failure:
             if failure.kind is StopKind.LEFT_ALONE:
-                self.sink.leave_alone(failure.error, failure.asked_s)
+                self.sink.react_to_pause(failure.error, failure.asked_s)
             else:
                 self._ending.stop_for(Stop(failure.kind, failure.error))
             return resource
 
     def _is_to_stop(self) -> bool:
         """Whether the run must stop; called several times a second while it waits."""
-        self.sink.look_at_the_clock()
+        self.sink.check_time_limits()
         return self._ending.stop is not None
 
     def _is_to_stop_while_waiting(self) -> bool:

@@ -96,10 +96,10 @@ class Sink(Protocol[ResourceT]):
     def kill(self) -> str:
         """Deliver nothing more; safe in a signal handler. Returns words for the log, or nothing."""
 
-    def look_at_the_clock(self) -> None:
+    def check_time_limits(self) -> None:
         """Check the limits for waiting; called several times a second while the run waits for something else."""
 
-    def leave_alone(self, error: Error | None, asked_s: float) -> None:
+    def react_to_pause(self, error: Error | None, asked_s: float) -> None:
         """React to a pause that Connectif asks for: one that is too long ends or defers the run.
 
         :param error: the response that asks, if there is one.

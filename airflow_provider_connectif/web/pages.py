@@ -14,7 +14,7 @@ from airflow_provider_connectif.journal.overview_reasons import ReasonCount, Rea
 from airflow_provider_connectif.journal.overview_records import RowOutcome, RunRecord, RunTotals, SyncOverview
 from airflow_provider_connectif.look.markup import duration, masked, moment, number, plain, shown
 from airflow_provider_connectif.reporting.verdict import verdict_in_words
-from airflow_provider_connectif.web.pictures import last_runs, way_of_rows
+from airflow_provider_connectif.web.pictures import last_runs, picture_of_rows
 
 ROWS_OF_A_PAGE = 50
 _REQUESTS_A_MINUTE = 100  # documented for every account
@@ -133,7 +133,7 @@ class Frame(NamedTuple):
         told = [f"{number(run.counts[name])} {name.replace('_', ' ')}" for name in beside if run.counts[name]]
         parts = [
             f"<h1>{shown(run.sync_id)}</h1>{_facts(facts)}",
-            f"<h2>The way of the rows</h2>{way_of_rows(run)}",
+            f"<h2>The way of the rows</h2>{picture_of_rows(run)}",
             f'<p class="quiet">Also: {", ".join(told)}.</p>' if told else "",
             self._reasons(run, reasons),
             self.contact_form(run.dag_id, run.sync_id),

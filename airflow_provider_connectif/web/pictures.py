@@ -10,9 +10,9 @@ from airflow_provider_connectif.look.markup import number, plain
 from airflow_provider_connectif.reporting.verdict import verdict_in_words
 
 
-def way_of_rows(run: RunRecord) -> str:
+def picture_of_rows(run: RunRecord) -> str:
     """Return the picture of a run's rows by outcome."""
-    return bands.way_of_rows(run.counts["rows_read"], run.counts)
+    return bands.picture_of_rows(run.counts["rows_read"], run.counts)
 
 
 def last_runs(runs: Sequence[DagRunRecord]) -> str:

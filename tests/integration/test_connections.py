@@ -13,7 +13,7 @@ import requests
 
 from airflow_provider_connectif.api.client import ConnectifClient
 from airflow_provider_connectif.api.connections import Adapter
-from airflow_provider_connectif.api.errors import NoResponseError, QuotaClosed
+from airflow_provider_connectif.api.errors import NoResponseError, RunStopped
 from airflow_provider_connectif.api.quota import Quota
 from tests.security.hostile import KEY, always, http, serving
 from tests.security.test_server import self_signed
@@ -108,7 +108,7 @@ def test_a_request_of_another_thread_can_be_ended(scheme: str, tmp_path: Path) -
             assert arrived.wait(30)
             client.abort()
             assert isinstance(request.exception(timeout=30), NoResponseError)
-        with pytest.raises(QuotaClosed):
+        with pytest.raises(RunStopped):
             client.get_import("5f0000000000000000000000")
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from airflow_provider_connectif.api.client import ConnectifClient
 from airflow_provider_connectif.api.credentials import ApiKey
-from airflow_provider_connectif.api.errors import ErrorReportError, QuotaClosed
+from airflow_provider_connectif.api.errors import ErrorReportError, RunStopped
 from airflow_provider_connectif.api.quota import Quota
 from tests.support.scripted_server import Exchange, ScriptedServer, serving
 
@@ -144,7 +144,7 @@ def test_a_stopped_run_stops_the_download() -> None:
         stopped.quota.close()
         exchange.reply(200, REPORT)
 
-    with serving(script) as server, pytest.raises(QuotaClosed):
+    with serving(script) as server, pytest.raises(RunStopped):
         stopped.download_error_report(address(server), io.BytesIO())
 
 

@@ -23,7 +23,7 @@ from airflow_provider_connectif.api.errors import (
     MalformedResponseError,
     NoResponseError,
     NotFoundError,
-    QuotaClosed,
+    RunStopped,
     ServerError,
     TooManyRequestsError,
 )
@@ -239,7 +239,7 @@ def test_a_closed_quota_ends_the_sending_and_no_import_can_come_of_it(large_file
     done = threading.Event()
     with serving(script) as server:
         client = client_of(server)
-        with pytest.raises(QuotaClosed):
+        with pytest.raises(RunStopped):
             upload(client, large_file)
         assert done.wait(10)
     assert sum(taken) < 48 * MEGABYTE

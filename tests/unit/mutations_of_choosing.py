@@ -10,15 +10,15 @@ _CHOOSING = "test_choosing.py::"
 
 
 @CHOOSING.instead_of("runs.choosing:choose_way", _CHOOSING + "test_every_combination_keeps_to_the_rules")
-def an_import_may_take_more_requests(original, via, import_after_s, patch, by_import, why_not):
+def an_import_may_take_more_requests(original, via, import_after_s, patch, by_import, reason_against):
     few = by_import and by_import._replace(requests=patch.requests._replace(most=patch.requests.least))
-    chosen = original(via, import_after_s, patch, few, why_not)
+    chosen = original(via, import_after_s, patch, few, reason_against)
     return by_import._replace(was_chosen=True) if few and chosen.way == "import" else chosen
 
 
 @CHOOSING.instead_of("runs.choosing:choose_way", _CHOOSING + "test_every_combination_keeps_to_the_rules")
-def an_import_need_not_be_sooner(original, via, import_after_s, patch, by_import, why_not):
-    return original(via, import_after_s, patch, by_import and by_import._replace(seconds=None), why_not)
+def an_import_need_not_be_sooner(original, via, import_after_s, patch, by_import, reason_against):
+    return original(via, import_after_s, patch, by_import and by_import._replace(seconds=None), reason_against)
 
 
 @CHOOSING.instead_of("runs.choosing:may_import", _CHOOSING + "test_the_table")

@@ -395,7 +395,7 @@ def lines_of_earlier_versions_are_not_believed(original, self, whole, contact, d
 
 COMPARISON.value(
     "every value is a key at a glance",
-    "contacts.resource:ContactResource.keys_at_a_glance",
+    "contacts.resource:ContactResource.unconverted_keys",
     "lambda self, values: list(values)",
     "test_contact_resource.py::test_a_glance_gives_the_form_of_a_closer_look_or_nothing",
 )

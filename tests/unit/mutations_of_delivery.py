@@ -24,7 +24,7 @@ def a_closed_quota_lets_requests_go(original, self):
 )
 def a_signal_comes_between_two_requests_only(original, self):
     if self._closed:
-        raise QuotaClosed("")
+        raise RunStopped("")
     self.requests += 1
     return self._clock.monotonic()
 
@@ -100,7 +100,7 @@ def what_the_quota_held_back_is_lost(original, self, job):
 
 
 @DELIVERY.instead_of(
-    "delivery.responses:Responses._take_anothers",
+    "delivery.responses:Responses._take_response_of_another_key",
     _TESTS + "test_a_response_that_shows_another_key_is_confirmed_on_a_connection_of_its_own",
 )
 def another_key_is_accepted_at_once(original, self, job, response):
@@ -204,7 +204,7 @@ def each_change_is_written_down_alone(original, self, waiting):
     _DOUBTS + "test_changes_that_go_next_are_written_down_together_and_not_too_many",
 )
 def changes_are_written_ahead_at_each_request(original, self, waiting):
-    return original(self, [type("Waiting", (), {"is_to_be_written_down": True})])
+    return original(self, [type("Waiting", (), {"must_be_recorded": True})])
 
 
 _ASKED = _DOUBTS + "test_the_suppression_list_is_asked_of_many_changes_at_once_and_of_each_just_before_it_goes"
@@ -272,7 +272,8 @@ def every_retry_is_in_doubt(original, self, rule, job, error):
 
 
 @DELIVERY.instead_of(
-    "delivery.responses:Responses._take_anothers", _DOUBTS + "test_what_may_have_been_carried_out_is_sent_once"
+    "delivery.responses:Responses._take_response_of_another_key",
+    _DOUBTS + "test_what_may_have_been_carried_out_is_sent_once",
 )
 def a_response_with_another_key_is_confirmed_by_a_second_request(original, self, job, response):
     self._is_idempotent = True
@@ -299,7 +300,7 @@ _SENDER = "test_sender.py::"
 
 
 @DELIVERY.instead_of(
-    "delivery.sender:RequestSender.look_at_the_clock",
+    "delivery.sender:RequestSender.check_time_limits",
     _SENDER + "test_a_plan_becomes_too_old_while_the_server_has_it_wait",
 )
 def only_a_batch_can_be_too_old(original, self):

@@ -33,7 +33,7 @@ for _status, (_fate, _test) in FATES.items():
 for _fate, _verdict in TROUBLES.items():
     IMPORTS.value(
         f"an import that is {_fate}: {_verdict}",
-        "imports.account:TROUBLES",
+        "imports.tally:FAILURES_BY_FATE",
         f"{{**original, Fate.{_fate}: (Verdict.{_verdict}, original[Fate.{_fate}][1])}}",
         _EACH_END,
     )
@@ -169,7 +169,7 @@ def what_may_be_ours_is_not_waited_for(original, self, since, ours):
 # What becomes of contacts
 
 
-@IMPORTS.instead_of("imports.account:Account.note_end", _EACH_END)
+@IMPORTS.instead_of("imports.tally:ImportTally.note_end", _EACH_END)
 def no_end_is_any_trouble(original, self, *given, **named):
     return None
 
@@ -182,7 +182,7 @@ def what_is_due_is_waited_for(original, self):
 
 
 @IMPORTS.instead_of(
-    "imports.account:Account.count",
+    "imports.tally:ImportTally.count",
     _ENDS + "test_a_contact_is_counted_once_when_all_its_files_are_settled",
     _EACH_END,
 )
@@ -208,7 +208,7 @@ def error_reports_are_not_fetched(original, context, one, path, pause):
 
 
 @IMPORTS.instead_of(
-    "imports.account:Account.count",
+    "imports.tally:ImportTally.count",
     _ENDS + "test_an_import_that_keeps_contacts_counts_the_others_as_not_taken",
 )
 def contacts_that_exist_are_rejected(original, self, group, files, refusal, *, is_known):

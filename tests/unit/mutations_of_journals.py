@@ -302,13 +302,13 @@ _SHARED = _TEXTS + "test_rows_of_other_texts_never_share_a_digest"
 
 JOURNALS.value(
     "a NULL is an empty text",
-    "journal.digests:joined",
+    "journal.digests:packed",
     'lambda texts: b"\\0".join([text or b"" for text in texts])',
     _SHARED,
 )
 JOURNALS.value(
     "the places of NULLs run into the texts",
-    "journal.digests:joined",
+    "journal.digests:packed",
     'lambda texts: original(texts).replace(b"\\0\\0[", b"[")',
     _SHARED,
 )

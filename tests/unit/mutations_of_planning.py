@@ -63,7 +63,7 @@ def definitions_are_waited_for_however_long(original, *given, longest_wait_s, **
 PLANNING.value(
     "a 429 is an attempt",
     "runs.definitions:TooManyRequestsError",
-    "QuotaClosed",
+    "RunStopped",
     _DEFINITIONS + "test_a_429_is_no_attempt",
 )
 
@@ -228,7 +228,7 @@ PLANNING.value(
 )
 PLANNING.value(
     "NULLs of a row that is kept as texts come back as empty texts",
-    "journal.pending_lines:parted",
+    "journal.pending_lines:unpacked",
     'lambda whole, columns: original(whole.partition(b"\\0\\0[")[0], columns)',
     _PENDING + "test_changes_of_rows_as_texts_come_back_as_they_were",
 )

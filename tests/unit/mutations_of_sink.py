@@ -194,7 +194,7 @@ def a_deferral_makes_a_plan_young(original, self):
 
 
 @SINK.instead_of(
-    "delivery.request_sink:RequestSink.look_at_the_clock", _TESTS + "test_an_end_by_the_clock_is_passed_on"
+    "delivery.request_sink:RequestSink.check_time_limits", _TESTS + "test_an_end_by_the_clock_is_passed_on"
 )
 def nobody_looks_at_the_clock(original, self):
     return None
@@ -209,7 +209,7 @@ SINK.value(
 
 
 @SINK.instead_of(
-    "delivery.request_sink:RequestSink.leave_alone",
+    "delivery.request_sink:RequestSink.react_to_pause",
     _TESTS + "test_a_run_that_was_deferred_before_it_had_read_keeps_its_effort_and_reads",
 )
 def a_pause_that_is_asked_for_is_not_passed_on(original, self, error, asked_s):

@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import pytest
 
-from airflow_provider_connectif.look.bands import GROUPS, Part, draw, way_of_rows
+from airflow_provider_connectif.look.bands import GROUPS, Part, draw, picture_of_rows
 from airflow_provider_connectif.records.outcomes import Outcome
 
 COUNTS = {"created": 270, "updated": 30, "unchanged": 600, "invalid": 95, "held": 5, "requests": 348}
@@ -22,7 +22,7 @@ def heights(picture: str) -> dict[str, list[float]]:
 
 
 def test_the_groups_share_the_first_bar_by_their_numbers() -> None:
-    bars = heights(way_of_rows(1_000, COUNTS))
+    bars = heights(picture_of_rows(1_000, COUNTS))
     read, delivered, settled, refused = (bars[group][0] for group in ("read", "delivered", "settled", "refused"))
     assert delivered / refused == pytest.approx(3, rel=0.02)
     assert settled / delivered == pytest.approx(2, rel=0.02)
@@ -30,19 +30,19 @@ def test_the_groups_share_the_first_bar_by_their_numbers() -> None:
 
 
 def test_parts_that_are_few_can_still_be_seen() -> None:
-    bars = heights(way_of_rows(1_000, COUNTS))
+    bars = heights(picture_of_rows(1_000, COUNTS))
     assert [len(bars[group]) for group in ("delivered", "settled", "refused", "undelivered")] == [3, 2, 3, 0]
     assert min(bars["refused"][1:]) == 20
 
 
 def test_what_is_shown_is_also_there_in_words() -> None:
-    (label,) = re.findall(r'aria-label="([^"]*)"', way_of_rows(1_000, {**COUNTS, "not_taken": 1_200}))
+    (label,) = re.findall(r'aria-label="([^"]*)"', picture_of_rows(1_000, {**COUNTS, "not_taken": 1_200}))
     assert label == ("1,000 rows read: 270 created, 30 updated, 600 unchanged, 1,200 not taken, 95 invalid, 5 held")
 
 
 @pytest.mark.parametrize("counts", [{}, {"created": 0, "requests": 3}])
 def test_a_run_without_an_outcome_has_words_instead(counts: dict[str, int]) -> None:
-    assert way_of_rows(5, counts) == '<p class="quiet">No row has an outcome yet.</p>'
+    assert picture_of_rows(5, counts) == '<p class="quiet">No row has an outcome yet.</p>'
 
 
 def test_words_are_nothing_but_text() -> None:

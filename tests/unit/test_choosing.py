@@ -38,8 +38,10 @@ RESOURCE = ContactResource(ContactMapping(properties={"_name": "name", NEWS: NEW
 MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def way(via: Any = "auto", patch: Cost = PATCH, by_import: Cost | None = IMPORT, why_not: str = "") -> tuple[str, str]:
-    chosen = choose_way(via, AFTER_S, patch, by_import, why_not)
+def way(
+    via: Any = "auto", patch: Cost = PATCH, by_import: Cost | None = IMPORT, reason_against: str = ""
+) -> tuple[str, str]:
+    chosen = choose_way(via, AFTER_S, patch, by_import, reason_against)
     assert chosen.was_chosen
     assert (chosen.requests, chosen.seconds) in [(cost.requests, cost.seconds) for cost in (patch, by_import) if cost]
     return chosen.way, chosen.reason
@@ -63,7 +65,7 @@ def way(via: Any = "auto", patch: Cost = PATCH, by_import: Cost | None = IMPORT,
             ("patch", "PATCH takes less than a minute, and import_after is 30 min"),
         ),
         # What an import cannot do.
-        ({"by_import": None, "why_not": "an import cannot X"}, ("patch", "an import cannot X")),
+        ({"by_import": None, "reason_against": "an import cannot X"}, ("patch", "an import cannot X")),
         # Not sooner.
         (
             {"by_import": IMPORT._replace(seconds=3600.0)},
@@ -101,7 +103,7 @@ def test_the_table(changes: dict[str, Any], expected: tuple[str, str]) -> None:
 
 
 def test_every_combination_keeps_to_the_rules() -> None:
-    for via, patch_s, import_s, most, files, why_not in itertools.product(
+    for via, patch_s, import_s, most, files, reason_against in itertools.product(
         ("auto", "patch", "import"),
         (0.0, AFTER_S, AFTER_S + 1, 7200.0),
         (None, 60.0, 7200.0, 7201.0),
@@ -112,15 +114,15 @@ def test_every_combination_keeps_to_the_rules() -> None:
         patch = PATCH._replace(seconds=patch_s)
         looked = (
             None
-            if why_not or not may_import(via, AFTER_S, patch)
+            if reason_against or not may_import(via, AFTER_S, patch)
             else Cost(Requests(2, most), files, import_s, "import", "")
         )
-        chosen = choose_way(via, AFTER_S, patch, looked, why_not)
+        chosen = choose_way(via, AFTER_S, patch, looked, reason_against)
         if via != "auto":
             assert chosen.way == (via if looked is not None else "patch")
             continue
         is_wanted = patch_s > AFTER_S and (import_s is None or import_s < patch_s)
-        assert (chosen.way == "import") is (is_wanted and most <= 6000 and files > 0 and not why_not)
+        assert (chosen.way == "import") is (is_wanted and most <= 6000 and files > 0 and not reason_against)
 
 
 def changes_of(count: int, **more: Any) -> PendingChanges:

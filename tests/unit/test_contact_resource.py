@@ -58,11 +58,11 @@ def test_a_response_with_another_key_is_not_the_changes_own(shown: str | None, i
 def test_a_glance_gives_the_form_of_a_closer_look_or_nothing() -> None:
     values = ["Ana@Example.com", "plain", None, 7, "línea@example.com", "a\0b@example.com", "e\u0301@example.com"]
     resource = ContactResource(ContactMapping())
-    glanced = resource.keys_at_a_glance(values)
+    glanced = resource.unconverted_keys(values)
     assert glanced == ["ana@example.com", "plain", None, None, None, None, None]
     assert resource.key_of({"email": values[0]}) == glanced[0]
     assert resource.key_of({"email": "plain"}) is None
-    assert ContactResource(ContactMapping("external_id")).keys_at_a_glance(["Ñ-1"]) == ["Ñ-1"]
+    assert ContactResource(ContactMapping("external_id")).unconverted_keys(["Ñ-1"]) == ["Ñ-1"]
 
 
 def test_a_consent_keeps_its_lowest_rank_when_rows_are_merged() -> None:

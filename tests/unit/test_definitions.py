@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.api.errors import MalformedResponseError, NoResponseError, QuotaClosed, error_class
+from airflow_provider_connectif.api.errors import MalformedResponseError, NoResponseError, RunStopped, error_class
 from airflow_provider_connectif.api.quota import Wait
 from airflow_provider_connectif.api.window import Cause
 from airflow_provider_connectif.contacts.fields import FieldTable
@@ -160,7 +160,7 @@ def hanging() -> Iterator[Client]:
 
 
 def test_a_run_that_was_told_to_stop_waits_for_no_response(fetch: Fetch, hanging: Client) -> None:
-    with pytest.raises(QuotaClosed):
+    with pytest.raises(RunStopped):
         fetch(hanging, lambda: True)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.api.errors import NoResponseError, QuotaClosed, RunFailed, error_class
+from airflow_provider_connectif.api.errors import NoResponseError, RunFailed, RunStopped, error_class
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.api.response import Response
 from airflow_provider_connectif.contacts.mapping import ContactMapping
@@ -53,7 +53,7 @@ class Server(Resource):
 
     def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Response:
         if self.closed:
-            raise QuotaClosed
+            raise RunStopped
         with self.lock:
             self.seen.append(patch.number)
             self.in_flight[patch.key] += 1
@@ -204,7 +204,7 @@ def test_a_row_that_the_closed_quota_held_back_is_unsent_and_not_lost() -> None:
         def send(self, client: Server, patch: Patch, *, on_fresh_connection: bool = False) -> Response:
             if patch.number == 3:
                 delivery.end(Stop(StopKind.TIMED_OUT))
-                raise QuotaClosed
+                raise RunStopped
             return super().send(client, patch)
 
     server = Closing()

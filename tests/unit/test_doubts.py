@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
-from airflow_provider_connectif.api.errors import ConnectifHttpError, NoResponseError, QuotaClosed, error_class
+from airflow_provider_connectif.api.errors import ConnectifHttpError, NoResponseError, RunStopped, error_class
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.api.rate_headers import RateSignal
 from airflow_provider_connectif.api.response import Response
 from airflow_provider_connectif.delivery.delivery import Delivery
-from airflow_provider_connectif.delivery.doubts import ASKED_FOR_S, MOST_WRITTEN_AHEAD
+from airflow_provider_connectif.delivery.doubts import MOST_WRITTEN_AHEAD, SUPPRESSION_VALID_S
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
 from airflow_provider_connectif.records.changes import Digests, Patch
 from airflow_provider_connectif.records.outcomes import Outcome, Settled
@@ -79,7 +79,7 @@ def made(
     on_response: Mapping[int | str, str] | None = None,
     *,
     max_in_flight: int = 1,
-    asks_before_sending: bool = False,
+    checks_suppression: bool = False,
 ) -> Delivery:
     return Delivery(
         server,
@@ -88,7 +88,7 @@ def made(
         Effort(server.quota),
         max_in_flight=max_in_flight,
         attempts=3,
-        asks_before_sending=asks_before_sending,
+        checks_suppression=checks_suppression,
         clock=server.clock,
     )
 
@@ -183,7 +183,7 @@ def test_a_reserved_permit_is_used_once_and_not_after_a_stop() -> None:
     assert quota.requests == 1
     quota.release(quota.acquire(), None)
     assert quota.requests == 2
-    with pytest.raises(QuotaClosed):
+    with pytest.raises(RunStopped):
         _stopped(quota)()
     assert quota.requests == 2
 
@@ -238,11 +238,11 @@ def deliver_contacts(
 @pytest.mark.parametrize("max_in_flight", [1, 8, 100])
 def test_changes_that_go_next_are_written_down_together_and_not_too_many(max_in_flight: int, asks: bool) -> None:
     server = Contacts(left=900)
-    delivery = deliver_contacts(server, 200, max_in_flight=max_in_flight, asks_before_sending=asks)
+    delivery = deliver_contacts(server, 200, max_in_flight=max_in_flight, checks_suppression=asks)
     assert len(set(server.sent_keys)) == len(server.sent_keys) == 200
     assert MOST_WRITTEN_AHEAD // 2 <= server.most_ahead <= MOST_WRITTEN_AHEAD + max_in_flight
     assert len(server.writes) <= 3 + 200 // 10  # mostly 5 to 11; more on a machine whose threads wait for each other
-    assert delivery.unfinished.only_written_down() == []
+    assert delivery.unfinished.only_recorded() == []
 
 
 class CountingClock(FakeClock):
@@ -342,7 +342,7 @@ def test_the_suppression_list_is_asked_of_many_changes_at_once_and_of_each_just_
     takes_s: float, least: int, most: int, max_in_flight: int
 ) -> None:
     server = Erasable(takes_s)
-    delivery = made(server, max_in_flight=max_in_flight, asks_before_sending=True)
+    delivery = made(server, max_in_flight=max_in_flight, checks_suppression=True)
     server.busy_since = delivery.unfinished.busy_since
     with delivery:
         for number in range(200):
@@ -350,9 +350,9 @@ def test_the_suppression_list_is_asked_of_many_changes_at_once_and_of_each_just_
         delivery.drain(lambda: delivery.write_doubts(server))
     assert len(server.sent_keys) == 200
     if max_in_flight == 1:  # others let time pass between the look and the request
-        assert server.longest_ago < ASKED_FOR_S
+        assert server.longest_ago < SUPPRESSION_VALID_S
         assert least <= server.asks <= most
-    assert delivery.unfinished.busy_since() is None or takes_s < ASKED_FOR_S
+    assert delivery.unfinished.busy_since() is None or takes_s < SUPPRESSION_VALID_S
 
 
 def test_no_more_is_written_ahead_than_the_window_has_left_and_what_is_not_sent_is_named() -> None:
@@ -361,7 +361,7 @@ def test_no_more_is_written_ahead_than_the_window_has_left_and_what_is_not_sent_
     assert server.most_ahead <= 10
     written = {key for keys in server.writes for key in keys}
     assert len(written) <= 1 + 10
-    unsent = {patch.key for patch in delivery.unfinished.only_written_down()}
+    unsent = {patch.key for patch in delivery.unfinished.only_recorded()}
     assert unsent == written - set(server.sent_keys) - {patch.key for patch in delivery.unfinished.unanswered()}
 
 

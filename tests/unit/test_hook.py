@@ -16,8 +16,8 @@ from airflow_provider_connectif.api.errors import (
     NoResponseError,
     NotConnectifError,
     NotFoundError,
-    QuotaClosed,
     RedirectError,
+    RunStopped,
 )
 from airflow_provider_connectif.hooks.connectif import ConnectifHook
 from airflow_provider_connectif.versions import airflow_version
@@ -139,7 +139,7 @@ def test_a_contact_is_looked_up_by_its_key_percent_encoded_whole_and_within_the_
     assert client.get_contact("o'hara+1/2@example.com") == {"_name": "Ana"}
     assert client.get_contact_by_external_id("a/b %") == {"_name": "Eva"}
     client.quota.close()
-    with pytest.raises(QuotaClosed):
+    with pytest.raises(RunStopped):
         client.get_contact("o'hara+1/2@example.com")
     assert len(responses.calls) == 2
     for call in responses.calls:

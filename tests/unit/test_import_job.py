@@ -94,7 +94,7 @@ class Process:
 
     @property
     def verdicts(self) -> list[Verdict]:
-        return [failure.verdict for failure in self.job.account.failures]
+        return [failure.verdict for failure in self.job.tally.failures]
 
 
 @pytest.fixture

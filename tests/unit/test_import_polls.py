@@ -15,10 +15,10 @@ from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
-from airflow_provider_connectif.imports.account import Account
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.rules import SHORTEST_POLL_DELAY_S, ImportRules
 from airflow_provider_connectif.imports.settlement import Settlement
+from airflow_provider_connectif.imports.tally import ImportTally
 from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.journal.import_state import Group, ImportState, SentFile
 from airflow_provider_connectif.records.outcomes import Outcome
@@ -71,7 +71,7 @@ def settled(tmp_path: Path, count: int, interval_s: float, fault_share: float, s
         [Group([n], 100) for n in range(count)],
         is_all_sent=True,
     )
-    account = Account(context.report)
+    account = ImportTally(context.report)
     watch = Watch(context, clock)
     watch.waiting.begin()
     Settlement(context, watch, state, None, None, account, tmp_path, state.as_json).settle_all()

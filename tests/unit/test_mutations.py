@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_connectif.delivery.response_policy import DEFAULT_POLICY, Action
-from airflow_provider_connectif.imports import account, rules
+from airflow_provider_connectif.imports import rules, tally
 from airflow_provider_connectif.records.outcomes import StopKind
 from tests.support.mutations import Mutation, fails_without, faults_of, ids, is_there
 from tests.support.prepared_python import PreparedPython
@@ -30,7 +30,7 @@ def test_every_way_to_stop_has_one() -> None:
 
 def test_every_row_of_the_tables_of_an_import_has_one() -> None:
     assert set(FATES) == set(rules.FATES)
-    assert set(TROUBLES) == {fate.name for fate in account.TROUBLES}
+    assert set(TROUBLES) == {fate.name for fate in tally.FAILURES_BY_FATE}
     assert set(ON_EXISTING) == set(rules.ON_EXISTING)
 
 

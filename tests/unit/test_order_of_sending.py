@@ -17,12 +17,12 @@ def queue_of(*jobs: Job) -> SendingQueue:
     return queue
 
 
-def job(key: str, *, goes_before: bool = False) -> Job:
-    return Job(Patch(1, key, {}, {}), key, goes_before=goes_before)
+def job(key: str, *, others_wait_for_it: bool = False) -> Job:
+    return Job(Patch(1, key, {}, {}), key, others_wait_for_it=others_wait_for_it)
 
 
 def test_the_others_wait_until_what_is_urgent_is_settled() -> None:
-    first, second, other = job("a", goes_before=True), job("b", goes_before=True), job("c")
+    first, second, other = job("a", others_wait_for_it=True), job("b", others_wait_for_it=True), job("c")
     queue = queue_of(first, second, other)
     assert [queue.next(0.0), queue.next(0.0), queue.next(0.0)] == [first, second, None]
     queue.settle(first, Outcome.UPDATED, Rule(Action.ACCEPT))
@@ -32,7 +32,7 @@ def test_the_others_wait_until_what_is_urgent_is_settled() -> None:
 
 
 def test_what_has_to_be_tried_again_later_holds_nobody_up() -> None:
-    urgent, other = job("a", goes_before=True), job("b")
+    urgent, other = job("a", others_wait_for_it=True), job("b")
     queue = queue_of(urgent, other)
     assert queue.next(0.0) is urgent
     queue.delay(urgent, 10.0, None)
@@ -43,7 +43,7 @@ def test_what_has_to_be_tried_again_later_holds_nobody_up() -> None:
 
 
 def test_a_closed_window_keeps_the_order() -> None:
-    urgent, other = job("a", goes_before=True), job("b")
+    urgent, other = job("a", others_wait_for_it=True), job("b")
     queue = queue_of(urgent, other)
     assert queue.next(0.0) is urgent
     queue.put_back(urgent)
@@ -52,7 +52,12 @@ def test_a_closed_window_keeps_the_order() -> None:
 
 def test_what_the_others_wait_for_goes_first_wherever_it_stands() -> None:
     """After a deferral the rest of an urgent change stands before other urgent ones, and need not be urgent itself."""
-    rest, urgent, before, behind = job("a"), job("b", goes_before=True), job("c"), job("c", goes_before=True)
+    rest, urgent, before, behind = (
+        job("a"),
+        job("b", others_wait_for_it=True),
+        job("c"),
+        job("c", others_wait_for_it=True),
+    )
     queue = queue_of(rest, urgent, before, behind)
     assert [queue.next(0.0), queue.next(0.0), queue.next(0.0)] == [urgent, before, None]
     queue.settle(urgent, Outcome.UPDATED, Rule(Action.ACCEPT))

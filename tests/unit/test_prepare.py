@@ -571,7 +571,7 @@ class Faulty(ContactResource):
         if where == self._where and key == ANA:
             raise KeyError(key)
 
-    def keys_at_a_glance(self, values: Any) -> list[str | None]:
+    def unconverted_keys(self, values: Any) -> list[str | None]:
         return [None] * len(values)
 
     def key_of(self, row: Any) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.api.errors import QuotaClosed
+from airflow_provider_connectif.api.errors import RunStopped
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.api.rate_headers import RateSignal
 from airflow_provider_connectif.records.outcomes import Outcome
@@ -39,7 +39,7 @@ def waiting() -> Iterator[Quota]:
     quota.release(quota.acquire(), RateSignal(retry_after=3600.0), refused=True)
 
     def wait() -> None:
-        with suppress(QuotaClosed):
+        with suppress(RunStopped):
             quota.acquire()
 
     thread = threading.Thread(target=wait)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from airflow_provider_connectif.api.errors import QuotaClosed
+from airflow_provider_connectif.api.errors import RunStopped
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.api.rate_headers import NO_SIGNAL, RateSignal
 from airflow_provider_connectif.api.window import Cause
@@ -143,7 +143,7 @@ def test_a_request_that_is_about_to_go_when_the_quota_is_closed_does_not_go_and_
     quota = Quota(clock=clock)
     quota.release(quota.acquire(), NO_SIGNAL)
     clock.on_signal = quota.close
-    with pytest.raises(QuotaClosed):
+    with pytest.raises(RunStopped):
         quota.acquire()
     assert quota.requests == 1
 
@@ -153,9 +153,9 @@ def test_a_quota_that_is_closed_lets_nothing_go() -> None:
     quota = Quota(clock=clock)
     quota.release(quota.acquire(), RateSignal(LIMIT, 0, 3600.0, reset_is_whole=False))
     quota.while_waiting = quota.close
-    with pytest.raises(QuotaClosed):
+    with pytest.raises(RunStopped):
         quota.acquire()
     assert clock.monotonic() < 2
-    with pytest.raises(QuotaClosed):
+    with pytest.raises(RunStopped):
         quota.acquire()
     assert quota.requests == 1

@@ -274,7 +274,7 @@ def test_a_plan_without_a_state_is_not_added_to(parked: Callable[..., Delivery],
 
 def test_a_run_that_was_deferred_before_it_had_read_keeps_its_effort_and_reads(new_journal: OpenJournal) -> None:
     first = Delivery(new_journal())
-    first.sink.leave_alone(None, 600.0)  # as where the definitions have to be waited for
+    first.sink.react_to_pause(None, 600.0)  # as where the definitions have to be waited for
     first.close()
     assert first.sink.deferral is not None
     second = Delivery(new_journal(), after=first)
@@ -353,7 +353,7 @@ def test_what_must_not_be_sent_twice_needs_a_journal(new_journal: OpenJournal) -
 def test_an_end_by_the_clock_is_passed_on(new_journal: OpenJournal) -> None:
     run = Delivery(None, patience=Patience(longest_wait_s=60.0, time_limit_s=0.0))
     assert run.sink.longest_pause_s == 60.0
-    run.sink.look_at_the_clock()
+    run.sink.check_time_limits()
     assert run.sink.stop == Stop(StopKind.TIMED_OUT)
 
 

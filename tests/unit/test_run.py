@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_connectif.api.credentials import DEFAULT_BASE_URL
-from airflow_provider_connectif.api.errors import QuotaClosed, RunFailed, UnauthorizedError, error_class
+from airflow_provider_connectif.api.errors import RunFailed, RunStopped, UnauthorizedError, error_class
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.databases.sources import RowsError
@@ -262,7 +262,7 @@ class Earlier:
             "import 7 is still running",
         ),
         (ImportFailed(Verdict.FAILED, "no", UnauthorizedError(401)), 0, Verdict.FAILED, "refused the API key (401)"),
-        (QuotaClosed("asked to stop"), 0, Verdict.TRY_AGAIN, ""),
+        (RunStopped("asked to stop"), 0, Verdict.TRY_AGAIN, ""),
     ],
 )
 def test_what_earlier_runs_left_is_settled_before_the_source_is_opened(
@@ -279,14 +279,14 @@ def test_what_earlier_runs_left_is_settled_before_the_source_is_opened(
     [
         (error_class(401)(401, is_error_document=True), Verdict.FAILED, False),
         (error_class(503)(503, retry_after=600.0), Verdict.TRY_AGAIN, True),
-        (QuotaClosed("asked to stop"), Verdict.TRY_AGAIN, False),
+        (RunStopped("asked to stop"), Verdict.TRY_AGAIN, False),
     ],
 )
 def test_a_run_whose_definitions_cannot_be_had_reads_nothing(
     error: Exception, verdict: Verdict, is_deferred: bool
 ) -> None:
     def fields() -> Any:
-        if isinstance(error, QuotaClosed):
+        if isinstance(error, RunStopped):
             night.run_of.kill()
         raise error
 

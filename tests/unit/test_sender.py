@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_connectif.api.errors import QuotaClosed, error_class
+from airflow_provider_connectif.api.errors import RunStopped, error_class
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.api.response import Response
 from airflow_provider_connectif.api.window import Cause
@@ -207,5 +207,5 @@ def test_a_kill_is_a_stop_and_closes_the_quota() -> None:
     sending = Sending(Patience(longest_wait_s=60.0))
     sending.sender.kill()
     assert sending.stop is StopKind.KILLED
-    with pytest.raises(QuotaClosed):
+    with pytest.raises(RunStopped):
         sending.account.quota.acquire()

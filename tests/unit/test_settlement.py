@@ -10,16 +10,16 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from airflow_provider_connectif.api.errors import NoResponseError, QuotaClosed, TooManyRequestsError, error_class
+from airflow_provider_connectif.api.errors import NoResponseError, RunStopped, TooManyRequestsError, error_class
 from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
-from airflow_provider_connectif.imports.account import Account
 from airflow_provider_connectif.imports.contacts_of_files import PlannedContacts
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.rules import ImportRules, poll_delay_s
 from airflow_provider_connectif.imports.settlement import Settlement
+from airflow_provider_connectif.imports.tally import ImportTally
 from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.imports.writing import Split
 from airflow_provider_connectif.journal.import_state import Group, ImportState, SentFile
@@ -121,7 +121,7 @@ class Night:
         report_of_run = Report(ContactResource(MAPPING), self.connectif.quota, Rejects(None), None, self.log)
         self.context = ImportContext(client, self.rules, report_of_run, is_to_stop=lambda: is_stopped)
         self.watch = Watch(self.context, self.clock)
-        self.account = Account(report_of_run)
+        self.account = ImportTally(report_of_run)
         self.account.report.tally.read = ROWS
         self._folder = folder
 
@@ -291,7 +291,7 @@ def test_the_time_of_a_run_ends_the_wait_and_says_how_the_imports_stand(tmp_path
 
 def test_who_was_told_to_stop_waits_for_no_import(tmp_path: Path) -> None:
     night = Night(tmp_path, [RUNNING], is_stopped=True)
-    with pytest.raises(QuotaClosed):
+    with pytest.raises(RunStopped):
         night.settle()
     assert night.poll_times == []
 

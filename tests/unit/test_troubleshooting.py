@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import airflow_provider_connectif
-from airflow_provider_connectif.imports.account import TROUBLES
+from airflow_provider_connectif.imports.tally import FAILURES_BY_FATE
 from airflow_provider_connectif.reporting import verdict, wording
 from tests.support.doc_blocks import ROOT, blocks_of
 
@@ -65,7 +65,7 @@ def test_a_message_that_the_code_does_not_have_is_found_out(invented: str) -> No
 
 def test_every_way_to_end_early_is_on_the_page() -> None:
     page = PAGES[0].read_text(encoding="utf-8")
-    words = [words for _, words in (*verdict._STOP_VERDICTS.values(), *TROUBLES.values())]
+    words = [words for _, words in (*verdict._STOP_VERDICTS.values(), *FAILURES_BY_FATE.values())]
     words += verdict._STATUS_WORDS.values()
     assert [text for text in words if re.sub(r"{[\w:,]+}", "...", text) not in page] == []
 

@@ -90,12 +90,12 @@ def simulate(
     busy = [0] * len(tasks)
     while now < until:
         for index, task in enumerate(tasks):
-            while busy[index] < threads and task.next_leave(now).at <= now:
-                task.leave(now)
+            while busy[index] < threads and task.next_permit(now).at <= now:
+                task.note_sent(now)
                 busy[index] += 1
                 order += 1
                 heapq.heappush(events, (now + latency * rng.uniform(0.2, 0.8), order, index, now, None))
-        wakes = [task.next_leave(now).at for index, task in enumerate(tasks) if busy[index] < threads]
+        wakes = [task.next_permit(now).at for index, task in enumerate(tasks) if busy[index] < threads]
         now = max(now + 1e-6, min([*wakes, events[0][0] if events else math.inf, now + 1.0]))
         while events and events[0][0] <= now:
             at, _, index, sent_at, answer = heapq.heappop(events)
@@ -141,8 +141,8 @@ def test_a_cap_is_kept_over_any_minute() -> None:
     server = Server(exactly)
     task = RequestWindow(cap=30)
     sent: list[float] = []
-    leave = task.leave
-    task.leave = lambda now: (sent.append(now), leave(now))[1]  # type: ignore[method-assign]
+    note_sent = task.note_sent
+    task.note_sent = lambda now: (sent.append(now), note_sent(now))[1]  # type: ignore[method-assign]
     simulate(server, [task], until=300)
     assert max(sum(1 for other in sent if at <= other < at + 60) for at in sent) == 30
     assert len(sent) >= 0.97 * 30 * 5 - 30
@@ -151,15 +151,15 @@ def test_a_cap_is_kept_over_any_minute() -> None:
 def test_others_who_take_from_the_account_are_believed() -> None:
     """What the server says is left counts, not what this task has sent."""
     task = RequestWindow()
-    task.leave(0.0)
+    task.note_sent(0.0)
     task.answered(exactly(3, 50.0), 0.0, 0.1)
     for _ in range(3):
-        assert task.next_leave(0.2).at <= 0.2
-        task.leave(0.2)
-    assert task.next_leave(0.3).at == math.inf
+        assert task.next_permit(0.2).at <= 0.2
+        task.note_sent(0.2)
+    assert task.next_permit(0.3).at == math.inf
     for _ in range(3):
         task.answered(exactly(0, 49.7), 0.2, 0.4)
-    assert task.next_leave(0.5).at == pytest.approx(50.1, abs=0.1)
+    assert task.next_permit(0.5).at == pytest.approx(50.1, abs=0.1)
 
 
 def test_an_allowance_of_a_million_is_used() -> None:
@@ -170,35 +170,35 @@ def test_an_allowance_of_a_million_is_used() -> None:
 
 def test_a_late_answer_out_of_a_window_that_is_gone_changes_nothing() -> None:
     task = RequestWindow()
-    task.leave(0.0)
-    task.leave(0.0)
+    task.note_sent(0.0)
+    task.note_sent(0.0)
     task.answered(exactly(50, 1.0), 0.0, 0.1)
-    assert task.next_leave(1.2).at <= 1.2
-    task.leave(1.2)
+    assert task.next_permit(1.2).at <= 1.2
+    task.note_sent(1.2)
     task.answered(exactly(99, 60.0), 1.2, 1.3)
     task.answered(exactly(0, 0.0), 0.0, 1.4)  # the second request of the first window
-    assert task.next_leave(1.5).at <= 1.5
+    assert task.next_permit(1.5).at <= 1.5
 
 
 def test_a_probe_that_hangs_does_not_hold_back_the_others_for_long() -> None:
     task = RequestWindow()
-    task.leave(0.0)
-    assert task.next_leave(0.1).at == math.inf
-    assert task.next_leave(2.1).at <= 2.1
+    task.note_sent(0.0)
+    assert task.next_permit(0.1).at == math.inf
+    assert task.next_permit(2.1).at <= 2.1
 
 
 def test_a_cap_used_up_by_requests_without_an_answer_is_no_wait_for_a_window() -> None:
     task = RequestWindow(1)
-    task.leave(0.0)
-    leave = task.next_leave(0.1)
-    assert (leave.at, leave.cause) == (math.inf, None)
+    task.note_sent(0.0)
+    permit = task.next_permit(0.1)
+    assert (permit.at, permit.cause) == (math.inf, None)
 
 
 def test_a_probe_without_an_answer_lets_the_next_one_go() -> None:
     task = RequestWindow()
-    task.leave(0.0)
+    task.note_sent(0.0)
     task.unanswered(0.05)
-    assert task.next_leave(0.1).at <= 0.1
+    assert task.next_permit(0.1).at <= 0.1
 
 
 @pytest.mark.parametrize(
@@ -214,19 +214,19 @@ def test_a_probe_without_an_answer_lets_the_next_one_go() -> None:
 )
 def test_after_a_429_it_waits_as_long_as_it_is_told(signal: RateSignal, free_again: float) -> None:
     task = RequestWindow()
-    task.leave(0.0)
+    task.note_sent(0.0)
     task.refused(signal, 0.0)
-    leave = task.next_leave(0.0)
-    assert leave.at == pytest.approx(free_again)
-    assert leave.cause is Cause.REFUSED
+    permit = task.next_permit(0.0)
+    assert permit.at == pytest.approx(free_again)
+    assert permit.cause is Cause.REFUSED
 
 
 def seen_windows(task: RequestWindow, *, first: float, begins: float, length: float) -> RequestWindow:
     """A window that is used up and ends at a moment, and the first response of the next one."""
-    task.leave(first - 0.1)
+    task.note_sent(first - 0.1)
     task.answered(exactly(0, begins - first), first - 0.1, first)
-    assert task.next_leave(begins + 0.1).at <= begins + 0.1
-    task.leave(begins + 0.1)
+    assert task.next_permit(begins + 0.1).at <= begins + 0.1
+    task.note_sent(begins + 0.1)
     task.answered(exactly(99, length - 0.2), begins + 0.1, begins + 0.2)
     return task
 
@@ -241,14 +241,14 @@ def test_the_length_of_a_window_is_that_of_one_after_another() -> None:
 
 def test_a_window_that_was_not_seen_from_its_beginning_says_nothing_of_its_length() -> None:
     task = RequestWindow()
-    task.leave(0.0)
+    task.note_sent(0.0)
     task.answered(exactly(99, 5.0), 0.0, 0.1)
-    assert task.next_leave(40.0).at <= 40.0
-    task.leave(40.0)  # the source gave nothing to send for a while
+    assert task.next_permit(40.0).at <= 40.0
+    task.note_sent(40.0)  # the source gave nothing to send for a while
     task.answered(exactly(99, 20.0), 40.0, 40.1)
-    task.leave(41.0)
+    task.note_sent(41.0)
     task.refused(RateSignal(retry_after=1.0), 41.0)  # others have used it up; this is not its end
-    task.leave(42.1)
+    task.note_sent(42.1)
     task.answered(exactly(50, 18.0), 42.1, 42.2)
     assert task.allowance.window_s == 60.0
 
@@ -266,12 +266,12 @@ def test_it_tells_why_a_window_is_waited_for() -> None:
     for name, cap, signal in (("told", None, exactly(0, 30.0)), ("untold", None, NO_SIGNAL), ("capped", 1, NO_SIGNAL)):
         task = RequestWindow(cap)
         for _ in range(100 if name == "untold" else 1):
-            task.leave(0.0)
+            task.note_sent(0.0)
             task.answered(signal, 0.0, 0.1)
-        causes[name] = task.next_leave(0.2).cause
+        causes[name] = task.next_permit(0.2).cause
     back = RequestWindow()
     back.recall(100, 5.0, ())  # after a deferral
-    causes["back too early"] = back.next_leave(0.0).cause
+    causes["back too early"] = back.next_permit(0.0).cause
     assert causes == {
         "told": Cause.USED_UP,
         "untold": Cause.ASSUMED,
@@ -285,6 +285,6 @@ def test_it_tells_why_a_window_is_waited_for() -> None:
 )
 def test_the_allowance_to_count_on(cap: int | None, limit: int | None, expected: int) -> None:
     task = RequestWindow(cap)
-    task.leave(0.0)
+    task.note_sent(0.0)
     task.answered(RateSignal(limit=limit), 0.0, 0.1)
     assert task.requests_per_minute == expected
