@@ -34,7 +34,7 @@ class _KeyAuth(AuthBase):
         return request
 
 
-class _Session(requests.Session):
+class Session(requests.Session):
     """A session that handles a 3xx like any other response.
 
     Otherwise ``requests`` would parse the new address and read the whole body of a 3xx, even if it follows no redirect,
@@ -43,6 +43,30 @@ class _Session(requests.Session):
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Return ``None``: no response counts as a redirect."""
+
+    def send_once(
+        self, method: str, url: str, headers: Mapping[str, str], body: Any, timeout: tuple[float, float]
+    ) -> requests.Response:
+        """Send one request, and return its response before its body is read.
+
+        It is prepared here, since ``requests`` would merge its settings with those of the session: that takes a tenth
+        of the processor time of a PATCH, and a request has no settings of its own.
+
+        :param headers: beside those of the session.
+        :param body: bytes or a stream; ``None``: it has none.
+        :param timeout: seconds for connecting, and for each part of the response.
+        """
+        prepared = requests.PreparedRequest()
+        prepared.prepare(method=method, url=url, headers={**self.headers, **headers}, data=body, auth=self.auth)
+        return self.send(
+            prepared,
+            timeout=timeout,
+            allow_redirects=False,
+            stream=True,
+            proxies=self.proxies,
+            verify=self.verify,
+            cert=self.cert,
+        )
 
 
 class KeyScrubber:
@@ -112,7 +136,7 @@ def hidden_in_logs(path: str) -> Iterator[None]:
                 del hidden[spelling]
 
 
-def open_session(key: ApiKey, base_url: str, verify: bool | str, connections: int) -> requests.Session:
+def open_session(key: ApiKey, base_url: str, verify: bool | str, connections: int) -> Session:
     """Return a pooled session that sends the key to one address, without cookies and without retries of its own."""
     session = open_keyless_session(base_url, verify, connections)
     session.auth = _KeyAuth(key)
@@ -120,12 +144,12 @@ def open_session(key: ApiKey, base_url: str, verify: bool | str, connections: in
     return session
 
 
-def open_keyless_session(url: str, verify: bool | str, connections: int = 1) -> requests.Session:
+def open_keyless_session(url: str, verify: bool | str, connections: int = 1) -> Session:
     """Return a pooled session without an API key and without other credentials, such as those of ``~/.netrc``.
 
     :raises ConnectifConfigError: a CA bundle or a proxy cannot be used.
     """
-    session = _Session()
+    session = Session()
     # Proxies and CA bundle of the environment are looked up here once, not for each request.
     settings = network_settings(url, verify)
     session.trust_env = False

@@ -27,7 +27,7 @@ from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.api.rate_headers import RateSignal, read_rate_headers
 from airflow_provider_connectif.api.response import Answer as Answer
 from airflow_provider_connectif.api.response import IsOwn, Response
-from airflow_provider_connectif.api.session import KeyScrubber, open_session
+from airflow_provider_connectif.api.session import KeyScrubber, Session, open_session
 
 LARGEST_BODY = 8 * 1024 * 1024
 """The largest response body, in bytes. Documented bodies are much smaller; an endless one must not fill the memory."""
@@ -138,7 +138,7 @@ class Transport:
         only_objects: bool = False,
         is_own: IsOwn = lambda _: True,
         timeouts: Timeouts | None = None,
-        session: requests.Session | None = None,
+        session: Session | None = None,
     ) -> Response:
         """Send one request when the quota allows it, and wait for the whole response.
 
@@ -161,14 +161,12 @@ class Transport:
         decoded: Any = None
         is_odd = is_another = False
         try:
-            with (session or self._session).request(
+            with (session or self._session).send_once(
                 method,
                 self.base_url + path,
-                data=body,
-                headers=None if body is None else {"Content-Type": content_type},
-                timeout=(patience.connect, patience.read),
-                allow_redirects=False,
-                stream=True,
+                {} if body is None else {"Content-Type": content_type},
+                body,
+                (patience.connect, patience.read),
             ) as response:
                 status = response.status_code
                 signal = read_rate_headers(response.headers, time.time())
