@@ -3,8 +3,9 @@
     python -m benchmarks.patch_cost
 
 The second night of a sync: of each contact one property has changed. The server is a process of its own, without a
-limit; only this process is measured. Two versions of the package are compared by the ratio to the loop: it was 1.4
-when a request carried all properties, and on a busy machine it varies by a tenth.
+limit; only this process is measured. Two versions of the package are compared by running this file with each in turn,
+several times: the same version varies by a fifth. The last version whose requests carried all properties (a93080f~1)
+took 1,990 µs and 1.9 times the loop in the median, this one 1,890 µs and 1.65 times.
 """
 
 from __future__ import annotations
