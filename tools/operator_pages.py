@@ -21,6 +21,16 @@ from airflow_provider_connectif.operators.contacts import (
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
 
+EXPLANATIONS: Mapping[str, str] = MappingProxyType(  # of a group, by an argument in it
+    {
+        "max_created": (
+            "A guard limits the plan: to a number of contacts (int), or to a share (float from 0 to 1) of the contacts "
+            "that the sync knew before. If the plan exceeds one, the task fails before it sends anything: "
+            "[Guards](../sync.md#guards)."
+        ),
+    }
+)
+
 GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "Rows": (
@@ -177,10 +187,10 @@ def page(of: OperatorPage) -> str:
             "",
             f"```python\n{of.example}```",
             "",
-            "Arguments with \\* are templated. The text of a templated switch is read like that of a boolean field: "
-            "`true`, `yes`, `1`, `false`, `no`, `0`. All arguments of Airflow's `BaseOperator` work, too. If an "
-            "argument is not valid, the DAG fails when it is parsed. `tools/operator_pages.py` writes this page from "
-            "the docstrings.",
+            "Arguments with \\* are templated. The text of a templated switch is read like that of a [boolean "
+            "field](../field-types.md), such as `true`, `yes`, `1`, `false`, `no`, `0`. All arguments of Airflow's "
+            "`BaseOperator` work, too. If an argument is not valid, the DAG fails when it is parsed; a templated "
+            "argument is checked when the task runs. `tools/operator_pages.py` writes this page from the docstrings.",
             "",
             *_tables(of.operator),
             "[Summary](summary.md) has the outcomes of the rows. [The response policy](../response-policy.md) has the "
@@ -201,6 +211,7 @@ def _tables(operator: type[Any]) -> Iterator[str]:
         if not of_operator:
             continue
         yield f"## {group}\n"
+        yield from (f"{text}\n" for name, text in EXPLANATIONS.items() if name in of_operator)
         yield "| argument | meaning | default |\n| --- | --- | --- |"
         for name in of_operator:
             star = "\\*" if name in templated else ""

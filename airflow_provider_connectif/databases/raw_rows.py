@@ -65,7 +65,7 @@ class RawCursor:
 
     @property
     def description(self) -> Any:
-        """The columns of the result; ``None`` if the statement returns no rows."""
+        """The columns of the result; ``None`` if the statement is not a query."""
         return self._cursor.description
 
     def execute(self, *arguments: Any) -> None:

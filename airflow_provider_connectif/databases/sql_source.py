@@ -237,7 +237,7 @@ class SqlSource:
             fetched = self._next(_FIRST_ROWS)
             # psycopg2's server-side cursor knows its columns only after the first fetch.
             if cursor.description is None:
-                raise RowsError("the SQL statement returns no rows: sql must be one SELECT")
+                raise RowsError("the SQL statement is not a query: sql must be one SELECT")
             names = [str(column[0]) for column in cursor.description]
             names[:1] = [without_mark(name) for name in names[:1]]
             self.columns = names

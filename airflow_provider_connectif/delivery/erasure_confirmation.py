@@ -38,7 +38,7 @@ class ErasureConfirmation(Confirmation):
         return set()
 
     def before_sending(self, patches: Sequence[Patch]) -> None:
-        """Do nothing: the journal has no lines of these people."""
+        """Do nothing: the lines of these people were removed from the journal before."""
 
     def begin(self, patches: Sequence[Patch]) -> None:
         """Do nothing, as in :meth:`before_sending`."""

@@ -37,9 +37,8 @@ def remaining(patch: Patch) -> bytes | None:
 def unchanged(patch: Patch, but: Collection[str] = ()) -> bytes | None:
     """Return the digests to store after a patch that was not accepted: those from before the patch.
 
-    Ranked properties that the row has changed become doubtful, even if they were not sent. A response may have shown
-    that Connectif has the row's value already, or that the person has decided. If the source takes its change back, the
-    row must not look unchanged.
+    Ranked properties that the row has changed become doubtful, even if they were not sent: Connectif may have the row's
+    value already, or the person's. So if the source goes back to its earlier value, the row still counts as changed.
 
     :param but: ranked properties that do not become doubtful.
     :return: ``None`` if the journal has no digests of the contact's properties.

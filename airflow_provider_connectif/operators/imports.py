@@ -69,10 +69,10 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
         its own with the same length. Reading the source does not count.
     :param max_file_bytes: limit for the size of a file; Connectif accepts 50 MB. Default 48 MB.
     :param patch_leftovers: whether small groups of contacts go by PATCH, with one request for each contact. ``None``
-        (default): a group does if that takes fewer requests than its file, ``on_existing`` is ``update`` and the API
-        key may write contacts. ``True``: the smallest groups do if there are more files than fit into the queue of ten;
-        a group that takes several files does not. ``False``: none does, except for consents that only a response can
-        decide.
+        (default): a group goes by PATCH if that takes fewer requests than its file, ``on_existing`` is ``update`` and
+        the API key may write contacts. ``True``: if there are more files than fit into the queue of ten, the smallest
+        groups go by PATCH, but no group that takes several files. ``False``: all groups go into files; only consents
+        that need a response go by PATCH.
     :raises ValueError: an argument is not valid; raised when the DAG is parsed.
     """
 

@@ -160,7 +160,7 @@ class ChoosingSink(Generic[ResourceT]):
         return self._sink.kill()
 
     def check_time_limits(self) -> None:
-        """Check the limits for waiting; called several times a second while the run waits for something else."""
+        """End the delivery early if a time limit has passed; called several times a second while the run waits."""
         self._sink.check_time_limits()
 
     def react_to_pause(self, error: Error | None, asked_s: float) -> None:

@@ -13,8 +13,8 @@ class Seen(NamedTuple):
 
     ``place``: the index of the row in its batch. ``key``: its key in the journal's form; ``None`` if it has no valid
     key. ``row_digest``: the digest of its values. ``line``: ``None`` if the journal has no line of the key.
-    ``is_pending``: another row of the key has a pending change, so this row counts even if the journal has acknowledged
-    it.
+    ``is_pending``: another row of the key has a pending change, so this row becomes a change, too, even if the journal
+    has acknowledged it.
     """
 
     place: int

@@ -97,7 +97,7 @@ class Sink(Protocol[ResourceT]):
         """Deliver nothing more; safe in a signal handler. Returns words for the log, or nothing."""
 
     def check_time_limits(self) -> None:
-        """Check the limits for waiting; called several times a second while the run waits for something else."""
+        """End the delivery early if a time limit has passed; called several times a second while the run waits."""
 
     def react_to_pause(self, error: Error | None, asked_s: float) -> None:
         """React to a pause that Connectif asks for: one that is too long ends or defers the run.

@@ -82,7 +82,7 @@ def _add_account_options(group: argparse._ArgumentGroup) -> None:
         help="a key, with the named scopes or all scopes; repeat the option for several keys. "
         f"Scopes: {', '.join(sorted(SCOPES))}; without the option: {DEFAULT_API_KEY}",
     )
-    group.add_argument("--blocked", action="store_true", help="respond 403 to everything")
+    group.add_argument("--blocked", action="store_true", help="respond 403 to every request with a valid key")
     group.add_argument(
         "--requests-per-minute",
         type=_whole_number,

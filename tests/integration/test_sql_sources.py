@@ -116,7 +116,7 @@ def test_a_statement_that_is_no_query_changes_nothing(
     end = run(sql="insert into contacts (email) values ('new@example.com')", sql_conn_id=warehouse)
     # PostgreSQL refuses it by itself, since only a query can have a server-side cursor.
     assert end.state == "failed"
-    assert ("returns no rows" if warehouse == "warehouse" else "syntax error") in str(end.error)
+    assert ("is not a query" if warehouse == "warehouse" else "syntax error") in str(end.error)
     assert run(sql="select * from contacts", sql_conn_id=warehouse).summary["read"] == 3
 
 
