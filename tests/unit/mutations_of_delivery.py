@@ -91,6 +91,19 @@ def retries_come_at_once(original, failures, *given, **named):
     return 0.0
 
 
+_WOKEN = _TESTS + "test_the_submitting_thread_is_woken_for_several_responses_and_whenever_sending_waits_for_it"
+
+
+@DELIVERY.instead_of("delivery.delivery:Delivery._is_urgent", _WOKEN)
+def sending_waits_for_eight_responses_that_do_not_come(original, self):
+    return False
+
+
+@DELIVERY.instead_of("delivery.delivery:Delivery._is_urgent", _WOKEN)
+def each_response_wakes_the_submitting_thread(original, self):
+    return True
+
+
 @DELIVERY.instead_of(
     "delivery.sending_queue:SendingQueue.put_back",
     _TESTS + "test_a_row_that_the_closed_quota_held_back_is_unsent_and_not_lost",
