@@ -210,12 +210,14 @@ class PropertyDigester:
         return False
 
     def are_known(self, column: bytes, property_ids: Iterable[str]) -> list[str]:
-        """Return those of some properties that have an entry or a mark *before* in a column."""
+        """Return those of some properties that have an entry, or a mark *before* or *kept*, in a column."""
         names = {entry[:_NAME_BYTES] for entry in entries_of(column)}
         return [
             property_id
             for property_id in property_ids
-            if _name(property_id) in names or _mark_name(property_id, Mark.BEFORE) in names
+            if _name(property_id) in names
+            or _mark_name(property_id, Mark.BEFORE) in names
+            or _mark_name(property_id, Mark.KEPT) in names
         ]
 
     def standing(self, contact: str, property_id: str, values: Sequence[str], column: bytes) -> Standing:

@@ -193,6 +193,13 @@ CASES: dict[str, list[Night]] = {
         Night(name(**news(SUBSCRIBED), **{MAIL: "paused"}), []),
     ],
     "new contact, `none`: no second patch": [is_known_as(NONE), Night(UNDECIDED, [])],
+    "deleted at connectif: a consent without a column is kept, also when the contact is created twice": [
+        is_known_as(SUBSCRIBED),
+        Night(name("Bea"), [name("Bea")], None, KEPT),
+        Night(name("Cea"), [name("Cea")], None),
+        Night(name("Cea", **news(UNSUBSCRIBED)), [news(UNSUBSCRIBED)]),
+        *a_rise_is_kept(name("Cea", **news(SUBSCRIBED))),
+    ],
     "deleted at connectif: the rest without raised consent": [
         Night(name(tier="gold", **news(SUBSCRIBED)), [name(tier="gold"), news(SUBSCRIBED)]),
         Night(
