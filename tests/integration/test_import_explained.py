@@ -16,7 +16,7 @@ from tests.support.journals import JournalDatabase, journal_database
 from tests.support.strict_server import StrictServer
 
 ARGUMENTS: dict[str, Any] = {"journal_conn_id": "journal", "patch_leftovers": False}
-SOON: dict[str, Any] = {"timeout": timedelta(seconds=0.5)}
+SOON: dict[str, Any] = {"timeout": timedelta(seconds=2)}  # time for the uploads on any machine
 
 
 @pytest.fixture
