@@ -17,7 +17,7 @@ def redirects_are_followed(original, self, *given, **named):
 
 
 @SERVER.instead_of(
-    "api.session:_Session.get_redirect_target",
+    "api.session:Session.get_redirect_target",
     "test_server.py::test_a_redirect_is_read_like_any_other_response",
     "test_server.py::test_a_redirect_to_an_address_that_cannot_be_read_is_one",
 )
