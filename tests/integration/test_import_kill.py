@@ -400,9 +400,8 @@ def test_told_to_stop_while_an_error_report_is_fetched(
     arguments = {"journal_conn_id": "journal", "rows": source, "failure_budget": 2}
     if files == "several files":
         arguments["max_file_bytes"] = 5_000
-    held = [{"nth": [2, 9], "hold": "inProgress"}]
-    # Again, since an upload of a process that was killed before may have arrived and been counted since the last reset.
-    strict.reset(import_zero=False, report_dead_addresses=1, import_faults=held)
+    held = [{"from_import": 2, "hold": "inProgress"}]
+    strict.update(import_zero=False, report_dead_addresses=1, import_faults=held)
     with monkeypatch.context() as patch:
         patch.setattr(report, "_BETWEEN_ADDRESSES_S", 20.0)
         process = Process(tmp_path, "night", import_rows, **arguments)

@@ -50,7 +50,8 @@ SETTINGS: dict[str, Any] = {
 Which requests: ``on`` ``POST`` (the default), ``GET``, ``LIST``, ``DELETE`` or ``REPORT``; ``nth`` and ``times``,
 counted over the requests of that kind. What happens to an upload besides: ``drop: "during"`` (after ``at_bytes`` of
 the body, by default one); ``bytes_per_s``; and, where it is accepted: ``end`` (the last state, instead of
-``finished``: ``error``, ``cancelled`` or any word), ``at_rows`` (where it ends, by default after all rows), ``hold``.
+``finished``: ``error``, ``cancelled`` or any word), ``at_rows`` (where it ends, by default after all rows), ``hold``
+(with ``from_import``, imports before this number are not held, however many uploads came before).
 An upload makes no import where the ``status`` is 300 or more, unless ``exists`` is true; nor with ``no_import``.
 ``same_id``: the response shows the first import instead. ``json`` stands over what a ``GET`` shows, ``text`` instead
 of a ``REPORT``.
@@ -91,7 +92,10 @@ class Imports:
         return self._foreign() + sum(one.status == "queued" for one in self.all.values()) >= QUEUE_LENGTH
 
     def add(self, upload: Upload, fault: dict[str, Any]) -> Import:
-        one = Import(self, f"{len(self.all) + 1:024x}", upload, fault)
+        number = len(self.all) + 1
+        if number < fault.get("from_import", 1):
+            fault = {name: value for name, value in fault.items() if name != "hold"}
+        one = Import(self, f"{number:024x}", upload, fault)
         self.all[one.id] = one
         # Kept in the import: the event loop itself remembers tasks weakly only.
         one.task = asyncio.get_running_loop().create_task(one.run())
