@@ -13,6 +13,7 @@ from tests.support.peers import Peer
 
 HEADER = "_email,_name\n"
 TWO = HEADER + "a@example.com,Ana\nb@example.com,Bea\n"
+TYPE = 'Content-Disposition: form-data; name="type"'
 OPTIONS = {"delimiter": ",", "overrideExisting": True, "updateOnlyEmptyFields": False}
 
 
@@ -74,6 +75,30 @@ def test_what_is_not_multipart_is_a_415(peer: Peer) -> None:
 def test_a_form_without_a_border_is_a_400(peer: Peer, kind: str) -> None:
     """RFC 7578; the status is an assumption."""
     assert peer.ask("POST", "/imports/", data=b"--x--", headers={"Content-Type": kind}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "no border",
+        f"before\r\n--b\r\n{TYPE}\r\n\r\ncontacts\r\n--b--\r\n",
+        f"--another\r\n{TYPE}\r\n\r\ncontacts\r\n--another--\r\n",
+        "--b\r\n\r\ncontacts\r\n--b--\r\n",
+        "--b\r\nContent-Disposition: form-data\r\n\r\ncontacts\r\n--b--\r\n",
+    ],
+)
+def test_a_body_that_is_not_the_announced_form_is_a_400(peer: Peer, body: str) -> None:
+    """RFC 7578, 4.1 and 4.2: it begins with the border, and each part has a name. The status is an assumption."""
+    announced = {"Content-Type": "multipart/form-data; boundary=b"}
+    assert peer.ask("POST", "/imports/", data=body, headers=announced).status_code == 400
+
+
+@pytest.mark.parametrize("body", ["", "--b--\r\n", f"--b\r\n{TYPE}\r\n\r\ncontacts\r\n"])
+def test_a_form_without_parts_or_without_its_end_is_a_422(peer: Peer, body: str) -> None:
+    """As for other missing parts; the status is an assumption."""
+    announced = {"Content-Type": "multipart/form-data; boundary=b"}
+    assert peer.ask("POST", "/imports/", data=body, headers=announced).status_code == 422
+    assert peer.all_of("/imports/") == []
 
 
 @pytest.mark.parametrize("kind", ["text/csv; charset=utf-8", "Text/CSV"])

@@ -19,7 +19,7 @@ def judge_upload(imports: Imports, upload: Upload, fault: dict[str, Any], entry:
     wrong = [*upload.wrong, *_faulty_fields(upload)]
     entry.update(sha256=upload.sha256, size=upload.size, file_name=upload.file_name, violations=wrong)
     entry["options"] = {name: value for name, value in upload.fields.items() if name != "type"}
-    if not upload.is_multipart:
+    if not upload.is_form:
         entry["violations"] = upload.wrong
         return 400 if upload.is_meant_as_multipart else 415, fault, {}
     imports.last_total = strict_csv.count_rows(upload.path, upload.fields.get("delimiter", ","))

@@ -18,7 +18,7 @@ class Upload:
     """Feed it the body, then ask what there was.
 
     :ivar fields: the small parts by name. :ivar file_name: of the file. :ivar path: where the file is.
-    :ivar wrong: what no client may send.
+    :ivar wrong: what no client may send. :ivar is_form: whether the body could be read as a form so far.
     """
 
     def __init__(self, content_type: str, folder: Path) -> None:
@@ -27,6 +27,7 @@ class Upload:
         self.is_multipart = kind == "multipart/form-data" and bool(
             re.fullmatch(r"[A-Za-z0-9'()+_,./:=? -]{1,70}", boundary)
         )
+        self.is_form = self.is_multipart
         self.fields: dict[str, str] = {}
         self.wrong: list[str] = [] if self.is_multipart else ["content type is not multipart/form-data"]
         self.file_name = ""
@@ -54,6 +55,8 @@ class Upload:
 
     def close(self) -> None:
         self._file.close()
+        if self._part is None and not self._ended and self._buffer.strip(b"\r\n"):
+            self.is_form = False  # no border in the whole body
         if self.is_multipart and not self._ended:
             self.wrong.append("the multipart body has no end")
         if self.is_multipart and not self.has_file:
@@ -73,6 +76,8 @@ class Upload:
                 self._take(self._buffer[:-keep])
                 del self._buffer[:-keep]
             return False
+        if self._part is None and self._buffer[:at].strip(b"\r\n"):
+            self.is_form = False  # a form begins with a border
         after = at + len(self._border)
         if self._buffer[after : after + 2] == b"--":
             self._take(self._buffer[:at])
@@ -92,6 +97,7 @@ class Upload:
         headers = {name.strip().lower(): value.strip() for name, _, value in lines}
         match = _NAME.fullmatch(headers.get("content-disposition", ""))
         name = match[1] if match else ""
+        self.is_form &= "name=" in headers.get("content-disposition", "")
         if name not in _KNOWN or name in self.fields or (name == "file" and self.has_file) or len(head) > _LARGEST_HEAD:
             self.wrong.append(f"part {name!r} is unknown, stands twice or has a strange head")
         self._part = name
