@@ -17,7 +17,8 @@ _ROWS_AT_ONCE = 500
 class Purge:
     """Deletes old history, or all data of one sync.
 
-    The record of the last run of each task stays: the next run compares its number of rows without a key with it.
+    The record of the last run of each task stays: the next run compares its number of rows without a key with it. So do
+    the records of runs that are under way or deferred: these have a claim.
 
     :param database: the journal's database, open; its tables have the version of this package.
     :param sync_id: delete only data of this sync; ``None``: of all syncs.
@@ -115,7 +116,15 @@ class Purge:
             query = query.where(runs.sync_id == self._sync_id)
         if self._everything:
             return [(row.sync_id, row.run_key) for row in self._database.rows(query)]
-        is_old = sa.case((sa.and_(runs.started_at < self._before, runs.ended_at.is_not(None)), 1), else_=0)
+        claims = self._tables.claims.c
+        # A killed run has no end, but its claim runs out.
+        is_held = sa.exists().where(
+            claims.sync_id == runs.sync_id,
+            claims.run_id == runs.run_id,
+            claims.task == runs.task,
+            claims.lease_until > self._database.now(),
+        )
+        is_old = sa.case((sa.and_(runs.started_at < self._before, ~is_held), 1), else_=0)
         found, last_of = [], set()
         for row in self._database.rows(query.add_columns(is_old.label("is_old"))):
             if (row.sync_id, row.task) in last_of and row.is_old:

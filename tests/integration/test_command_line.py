@@ -439,6 +439,26 @@ def test_journal_purge(
     assert night(4, row("ana", _points=3)).summary["requests"] == 1
 
 
+def test_journal_purge_deletes_records_of_killed_runs_but_not_of_runs_under_way(
+    command: Callable[..., Shown], journal: JournalDatabase, strict: StrictServer
+) -> None:
+    for number in (1, 2, 3):
+        night(number, row("ana", _points=number))
+    never_ended = "started_at = '2026-01-01 02:00:00', ended_at = null, verdict = null"
+    journal.query(f"update connectif_journal_runs set {never_ended} where run_id <> 'dag/night 3'")
+    ((task,),) = journal.query("select task from connectif_journal_runs where run_id = 'dag/night 1'")
+    for run_id, left_s in (("dag/night 1", 60), ("dag/night 2", -60)):  # the claim of a killed run runs out
+        journal.query(
+            "insert into connectif_journal_claims (holder, sync_id, run_id, task, lease_until) "
+            f"values ('{run_id}', 'nightly', '{run_id}', '{task}', {time.time() + left_s})"
+        )
+    assert command("journal", "purge", "--yes", "-o", "json").data["deleted"]["runs"] == 1
+    assert {run_id for (run_id,) in journal.query("select run_id from connectif_journal_runs")} == {
+        "dag/night 1",
+        "dag/night 3",
+    }
+
+
 def test_journal_purge_leaves_a_sync_alone_that_is_held(
     command: Callable[..., Shown], journal: JournalDatabase, strict: StrictServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
