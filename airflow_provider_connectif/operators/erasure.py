@@ -33,7 +33,7 @@ class ContactDeleteOperator(RequestOperator):
     It also takes the arguments of two base classes:
     :class:`airflow_provider_connectif.operators.requests.RequestOperator` (the sending of requests) and
     :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments` (the source of rows, the journal, and the
-    end of the task). ``full_refresh``, ``retry_rejected`` and ``ignore_held`` have no effect: every row is a deletion.
+    end of the task).
 
     The summary also has ``deleted`` and ``absent``.
 
@@ -45,6 +45,18 @@ class ContactDeleteOperator(RequestOperator):
         deletes anything. Default 100.
     :param suppress: whether to write the people to the suppression list. Default ``True``. With ``False``, the next
         sync whose source contains such a person creates the contact again.
+    :param full_refresh: no effect, since every row is a deletion.
+    :param retry_rejected: no effect, since every row is a deletion.
+    :param ignore_held: no effect, since every row is a deletion.
+    :param max_created: no effect: see ``max_deleted``.
+    :param max_changed: no effect: see ``max_deleted``.
+    :param max_removed: no effect: see ``max_deleted``.
+    :param max_lowered: no effect: see ``max_deleted``.
+    :param max_raised: no effect: see ``max_deleted``.
+    :param min_rows: the fewest rows that the source may have (int). A share has no effect, since the journal records no
+        complete read of a deletion.
+    :param guards_off: ``True``: a plan with fewer rows than ``min_rows`` is carried out all the same, in this run
+        (templated).
     :raises ValueError: an argument is not valid; raised when the DAG is parsed.
     """
 

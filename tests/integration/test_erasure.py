@@ -161,6 +161,18 @@ def test_the_limit_counts_people_and_not_rows(strict: StrictServer, journal: Jou
     assert len(receipts(journal)) == 100
 
 
+def test_of_the_guards_only_a_number_of_rows_has_an_effect(journal: JournalDatabase, strict: StrictServer) -> None:
+    """As the operator's reference says of each of these arguments."""
+    deliver("night 1", rows=people())
+    none = dict.fromkeys(("max_created", "max_changed", "max_removed", "max_lowered", "max_raised"), 0)
+    without_effect = {**none, "full_refresh": True, "retry_rejected": True, "ignore_held": True, "min_rows": 1.0}
+    for run_id, key in (("one", ANA), ("two", "user1@example.com")):
+        assert erase(key, run_id=run_id, **without_effect).summary["deleted"] == 1
+    run = erase("user2@example.com", "user3@example.com", run_id="three", min_rows=3)
+    assert "2 rows read, min_rows=3 needs 3" in str(run.error)
+    assert len(deletions(strict)) == 2
+
+
 @pytest.mark.slow
 def test_each_instance_of_a_mapped_task_has_the_limit(strict: StrictServer, journal: JournalDatabase) -> None:
     for map_index in range(3):
