@@ -22,6 +22,7 @@ from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Error, JournalError, Outcome, Stop, StopKind
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting import wording
+from airflow_provider_connectif.reporting.counts import NOT_SENT, NOT_SENT_OR_UNKNOWN
 from airflow_provider_connectif.reporting.formats import plural
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.requests import Cost
@@ -220,6 +221,8 @@ class RequestSink:
             self._report.progress.log_deferral(self._sender.waits.deferred)
         else:
             self._report.shown.log_end()
+            is_any_begun = self._sender.is_any_begun
+            self._report.tally.unsettled_at_end = NOT_SENT_OR_UNKNOWN if is_any_begun else NOT_SENT
             self._report.progress.log_end(how, notes)
 
     def _send(

@@ -162,6 +162,11 @@ class RequestSender:
         yield [*self._delivery.unfinished.unsent(), *self._left]
         yield from self._batches
 
+    @property
+    def is_any_begun(self) -> bool:
+        """Whether a request was sent for a change without an outcome."""
+        return self._delivery.unfinished.is_any_begun
+
     def left_behind(self) -> Iterator[Sequence[Patch]]:
         """Yield the changes that were not settled when sending ended early, including those in flight, in batches."""
         yield self._delivery.unfinished.unanswered()

@@ -186,6 +186,11 @@ class SendingQueue:
         jobs = [*self._due, *(job for _, _, job in self._delayed)]
         return [job.whole for job in jobs if job.tries or job.on_fresh_connection]
 
+    @property
+    def is_any_begun(self) -> bool:
+        """Whether a request was sent for a job that is neither settled nor in flight."""
+        return any(job.tries or job.on_fresh_connection or job.has_begun for job in self._waiting())
+
     def _waiting(self) -> list[Job]:
         """Return the jobs that are not settled and not in flight."""
         jobs = [*self._due, *(job for _, _, job in self._delayed), *self._ready]

@@ -51,6 +51,12 @@ class Unfinished:
             # A change that is not idempotent is sent again only if it was not carried out.
             return self._open.changes() + (self._queue.sent_before() if self._is_idempotent else [])
 
+    @property
+    def is_any_begun(self) -> bool:
+        """Whether a request was sent for a change without an outcome."""
+        with self._lock:
+            return bool(self._open.changes()) or self._queue.is_any_begun
+
     def busy_since(self) -> float | None:
         """Return the oldest time of a reading of the suppression list that counts for a request in flight or to come.
 

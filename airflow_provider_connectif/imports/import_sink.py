@@ -27,6 +27,7 @@ from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Stop, StopKind
 from airflow_provider_connectif.reporting import wording
+from airflow_provider_connectif.reporting.counts import NOT_UPLOADED
 from airflow_provider_connectif.reporting.formats import clock, iso_time
 from airflow_provider_connectif.reporting.requests import Cost
 from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
@@ -273,7 +274,10 @@ class ImportSink:
     def log_end(self, how: str, notes: Sequence[str]) -> None:
         """Log the end of the run, or its deferral."""
         if not self._job.is_deferred:
-            self._context.report.progress.log_end(how, notes)
+            report = self._context.report
+            if not any(sent.is_sent or sent.is_open for sent in self._job.state.files):
+                report.tally.unsettled_at_end = NOT_UPLOADED
+            report.progress.log_end(how, notes)
             return
         until = clock(self._waiting.deadline)
         self._context.log.info(wording.IMPORTS_DEFERRED, until, self._job.describe())

@@ -7,6 +7,10 @@ from airflow_provider_connectif.reporting.effort import Effort
 from airflow_provider_connectif.reporting.formats import plural
 from airflow_provider_connectif.reporting.summary import Tally
 
+NOT_SENT = "not sent"
+NOT_SENT_OR_UNKNOWN = "not sent or without an outcome"
+NOT_UPLOADED = "not uploaded"
+
 
 def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False, is_planned: bool = False) -> str:
     """Return the counts of a run in words, without zeros except for the rows read and delivered.
@@ -44,7 +48,8 @@ def describe_counts(tally: Tally, effort: Effort, *, by_import: bool = False, is
         parts.append("no new refusal" if not tally.new_refusals else plural(tally.new_refusals, "new refusal"))
     unsettled = tally.read - tally.accounted
     if unsettled and not is_planned:
-        parts.append(f"{unsettled:,} {'without a known outcome' if by_import else 'not settled yet'}")
+        going_on = "without a known outcome" if by_import else "not settled yet"
+        parts.append(f"{unsettled:,} {tally.unsettled_at_end or going_on}")
     requests = plural(effort.requests, "request")
     parts.append(f"{requests} ({effort.rate_limited:,} rejected with 429)" if effort.rate_limited else requests)
     return ", ".join(parts)

@@ -42,6 +42,8 @@ class Tally:
     """Number of changes that are sent because the mapping changed; their rows have not changed."""
     left: int | None = None
     """Number of contacts that left the source; ``None``: they were not counted."""
+    unsettled_at_end: str = ""
+    """Words for the rows without an outcome, once the run has ended; empty: there are no better ones."""
     removals: Counter[Outcome] = field(default_factory=Counter)
     """Outcomes of the contacts that left the source and for which ``on_removed`` was carried out; they are not rows."""
 

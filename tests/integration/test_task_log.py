@@ -227,6 +227,25 @@ def test_the_last_line_says_which_end_it_was(
     last = lines()[-1]
     assert re.match(rf"{words}: \d rows? read, .*\n(  .*\n)*  Duration: \d+\.\d s$", last), last
     assert str(run.error or "").startswith(error)
+    assert "not settled yet" not in last
+
+
+def test_the_last_line_says_whether_rows_were_sent_in_vain(strict: StrictServer, lines: Lines) -> None:
+    arguments: dict[str, Any] = {"rows": rows(9), "fields": "builtin", "max_in_flight": 1}
+    strict.update(faults=[{"nth": [2, None], "status": 401}])
+    run_operator(**arguments)
+    assert ", 1 undelivered, 7 not sent, " in lines()[-1]
+    strict.reset(faults=[{"nth": [2, None], "status": 503, "headers": {"Retry-After": "3600"}}])
+    run_operator(**arguments)
+    assert re.search(r", \d not sent or without an outcome, ", lines()[-1]), lines()[-1]
+
+
+def test_an_import_that_is_refused_was_not_uploaded(strict: StrictServer, lines: Lines, airflow_db: None) -> None:
+    strict.update(import_faults=[{"status": 400}])
+    source = [{"email": f"u{n}@example.com", "_name": "Ana"} for n in range(3)]
+    run = import_rows(rows=source, patch_leftovers=False, fields="builtin")
+    assert run.state == "failed"
+    assert ", 0 imported, 3 not uploaded, " in lines()[-1]
 
 
 @pytest.mark.slow

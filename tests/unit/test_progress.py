@@ -117,6 +117,17 @@ def test_the_end_has_outcome_budget_rejects_and_duration_on_lines_of_their_own()
     ]
 
 
+def test_at_the_end_the_sink_has_the_words_for_rows_without_an_outcome() -> None:
+    lines, quota, tally = Lines(), Quota(), Tally(read=2)
+    tally.count(Outcome.UPDATED, 1)
+    told = Progress(lines, tally, quota, Effort(quota))
+    tally.unsettled_at_end = "not sent"
+    told.log_end("Stopped early", [])
+    assert lines == [
+        "Stopped early: 2 rows read, 1 delivered (0 created, 1 updated), 1 not sent, 0 requests\n  Duration: 0.0 s"
+    ]
+
+
 def test_progress_is_published_at_most_every_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
