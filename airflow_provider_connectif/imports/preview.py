@@ -106,7 +106,9 @@ class ImportPreview:
         return f"{(self.valid or 0) - self._patches:,} to import in {plural(self._files, 'file')}{by_patch}"
 
     def log_cost(self) -> None:
-        """Log the cost of both ways, and a warning if PATCH would be faster."""
+        """Log the cost of both ways, and a warning if PATCH would be faster; nothing if there is nothing to send."""
+        if not (self._own.most or self._by_patch.most):
+            return
         log, allowance = self._report.log, f"{self._quota.requests_per_minute:,} requests a minute"
         log.info(
             wording.COST_BY_IMPORT,

@@ -15,7 +15,10 @@ from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
 
 FAILURES_BY_FATE: dict[Fate, tuple[Verdict, str]] = {
-    Fate.BROKEN: (Verdict.TRY_AGAIN, "import {id} ended in error after {done:,} of {rows}"),
+    Fate.BROKEN: (
+        Verdict.TRY_AGAIN,
+        "import {id} ended in error after {done:,} of {rows}; the next attempt or run sends its rows again",
+    ),
     Fate.CANCELLED: (
         Verdict.FAILED,
         "import {id} was cancelled in the app after {done:,} of {rows}; clear the task to import the file again",

@@ -94,7 +94,7 @@ class Uploads:
                         return False
                     self._log_full()
                     continue
-                one = self._upload(files[sent.file], sent, state.known_ids, take_out)
+                one = self._upload(files[sent.file], sent, state.known_ids, take_out, f"{place} of {len(state.files)}")
                 if one is None:
                     settlement.settle_empty(sent)
                     continue
@@ -149,7 +149,7 @@ class Uploads:
             self._is_full_logged = True
 
     def _upload(
-        self, file: ImportFile, sent: SentFile, ours: set[str], take_out: TakeOut
+        self, file: ImportFile, sent: SentFile, ours: set[str], take_out: TakeOut, place: str
     ) -> Import | _QueueFull | None:
         """Upload a file, in several attempts if needed.
 
@@ -157,6 +157,7 @@ class Uploads:
         file is uploaded again after every import that the upload may have begun has finished.
 
         :param ours: the ids of the run's earlier imports. A response with one of these ids is not about this upload.
+        :param place: which file of how many it is, in words.
         :return: the import; ``None`` if all contacts of the file are suppressed, and nothing was uploaded.
         :raises RunStopped: the run must stop; the upload has begun no import.
         """
@@ -190,7 +191,8 @@ class Uploads:
                 self._forget(sent)
                 is_first = failures == 1 and not ours
                 kind = ImportForbidden if is_first and _says_forbidden(failure) else ImportFailed
-                raise kind(Verdict.FAILED, f"Connectif rejected a file: {failure}", http_error(failure))
+                words = f"Connectif rejected file {place}: {failure}; another attempt does not help"
+                raise kind(Verdict.FAILED, words, http_error(failure))
             is_last = failures >= client.tries
             again = wording.NEXT_UPLOAD.format(next=failures + 1, tries=client.tries)
             self._context.log.warning(wording.UPLOAD_FAILED, failure, wording.LAST_UPLOAD if is_last else again)

@@ -178,14 +178,15 @@ def write_files(
             lines.add(written, mapping.same_contact, people_beside_key)
         report.progress.tick()
     made = files.close()
-    report.log.info(
-        wording.READ_INTO_FILES,
-        plural(report.tally.read, "row"),
-        describe_seconds(report.effort.duration_s),
-        plural(files.rows, "contact"),
-        plural(len(made), "file"),
-        describe_bytes(sum(file.size for file in made)),
-    )
+    if made:
+        report.log.info(
+            wording.READ_INTO_FILES,
+            plural(report.tally.read, "row"),
+            describe_seconds(report.effort.duration_s),
+            plural(files.rows, "contact"),
+            plural(len(made), "file"),
+            describe_bytes(sum(file.size for file in made)),
+        )
     if files.incomplete and journal is not None:
         report.log.info(
             wording.BLANK_TEXTS,

@@ -465,6 +465,17 @@ def test_a_check_states_what_both_ways_take(
     assert strict.uploads == []
 
 
+def test_a_check_with_nothing_to_send_states_no_cost(
+    strict: StrictServer, airflow_db: None, connection: Callable[..., None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    connection("connectif_default", **strict.connection())
+    run = import_rows(rows=[{"email": "nobody", "_name": "Ana"}], check_only=True)
+    assert (run.summary["valid"], run.summary["files"]) == (0, 0)
+    lines = provider_lines("".join(capfd.readouterr()))
+    assert any("nothing to send" in line for line in lines)
+    assert not any(line.startswith(("By import: ", "By PATCH: ")) for line in lines)
+
+
 @pytest.mark.slow
 def test_a_later_patch_run_settles_an_import_by_column(
     strict: StrictServer, journal: JournalDatabase, tmp_path: Path

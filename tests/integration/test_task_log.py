@@ -245,6 +245,7 @@ def test_an_import_that_is_refused_was_not_uploaded(strict: StrictServer, lines:
     source = [{"email": f"u{n}@example.com", "_name": "Ana"} for n in range(3)]
     run = import_rows(rows=source, patch_leftovers=False, fields="builtin")
     assert run.state == "failed"
+    assert str(run.error) == "Connectif rejected file 1 of 1: HTTP 400 Bad Request; another attempt does not help"
     assert ", 0 imported, 3 not uploaded, " in lines()[-1]
 
 
@@ -486,6 +487,7 @@ def test_an_import_tells_of_rows_that_are_merged(journal: JournalDatabase, sandb
         assert (run.summary["imported"], run.summary["merged"]) == (imported, 2)
         told = lines()
         assert ", 2 merged" in told[-1]
+        assert any(" contact in 1 file, together " in line for line in told) == bool(imported)
         assert not any("stand" in line for line in told)
     assert [contact["_points"] for contact in sandbox.contacts().values()] == [2]
 

@@ -11,17 +11,17 @@ _FILES = "test_uploads.py::"
 
 
 @UPLOADS.instead_of("imports.uploads:Uploads._upload", _FILES + "test_each_file_has_its_switches_and_its_import")
-def files_that_fill_overwrite(original, self, file, sent, ours, take_out):
+def files_that_fill_overwrite(original, self, file, sent, ours, take_out, place):
     sent.only_empty = False
-    return original(self, file, sent, ours, take_out)
+    return original(self, file, sent, ours, take_out, place)
 
 
 @UPLOADS.instead_of(
     "imports.uploads:Uploads._upload",
     _FILES + "test_a_response_that_names_an_earlier_import_is_none_to_this_upload",
 )
-def an_earlier_import_is_taken_for_a_new_one(original, self, file, sent, ours, take_out):
-    return original(self, file, sent, set(), take_out)
+def an_earlier_import_is_taken_for_a_new_one(original, self, file, sent, ours, take_out, place):
+    return original(self, file, sent, set(), take_out, place)
 
 
 @UPLOADS.instead_of(

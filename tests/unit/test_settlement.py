@@ -170,7 +170,7 @@ def shown(status: str, success: int | None = None, errors: int | None = None, to
             shown("error", 4, 1),
             {"imported": 4, "rejected": 1, "undelivered": 5},
             Verdict.TRY_AGAIN,
-            "import import-0 ended in error after 5 of 10 rows",
+            "import import-0 ended in error after 5 of 10 rows; the next attempt or run sends its rows again",
         ),
         (
             shown("cancelled", 4, 0),

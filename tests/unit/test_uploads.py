@@ -167,6 +167,7 @@ def test_a_file_that_connectif_does_not_take_fails_the_task_and_has_begun_nothin
     with pytest.raises(ImportFailed) as failure:
         evening.upload()
     assert failure.value.verdict is Verdict.FAILED
+    assert failure.value.words.startswith("Connectif rejected file 1 of 2: HTTP 413 ")
     assert evening.state.lost_since is None
 
 
