@@ -64,7 +64,7 @@ def read_error(error: BaseException, conn_id: str, rows_read: int, *, is_fetchin
     if rules.may_be_shown(error) and not is_of_a_row:
         kind += f": {_EMAIL.sub('***', rules.words(error))}"
     if is_final and not is_of_a_row:
-        return ReadError(f"the SQL statement cannot work on {conn_id!r}, whatever the rows: {kind}", final=True)
+        return ReadError(f"the database of {conn_id!r} refuses the SQL statement: {kind}", final=True)
     return ReadError(f"reading from {conn_id!r} failed after {rows}: {kind}")
 
 

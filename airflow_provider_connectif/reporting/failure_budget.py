@@ -81,11 +81,13 @@ class FailureBudget:
         if not ((self.allowed and tally.read) or every.refused):
             return ""
         is_share = isinstance(self.allowed, float)
-        share = f", {self} of the rows read" if is_share else ""
-        words = f"{every.refused:,} used of {self._most(every.rows):,}{share}"
+        share = f" ({self} of the rows read)" if is_share else ""
+        words = f"{every.refused:,} refused, {self._most(every.rows):,} allowed{share}"
         for one in needed:
             if one[:2] != every[:2]:
-                words += f"; new refusals: {one.refused:,} of {self._most(one.rows):,}, {self} of the rows{_NEEDED}"
+                words += (
+                    f"; new refusals: {one.refused:,}, {self._most(one.rows):,} allowed ({self} of the rows{_NEEDED})"
+                )
         ignored = tally.outcomes[Outcome.HELD] if self.ignore_held else 0
         return words + (f"; {ignored:,} held not counted" if ignored else "")
 

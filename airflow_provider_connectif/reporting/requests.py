@@ -23,7 +23,7 @@ class Requests(NamedTuple):
         """Return the numbers in words."""
         if self.least == self.most:
             return plural(self.least, "request")
-        return f"{self.least:,} to {self.most:,} requests, as responses decide"
+        return f"{self.least:,} to {self.most:,} requests, depending on the responses"
 
 
 class Imported(NamedTuple):

@@ -134,7 +134,10 @@ _STOP_VERDICTS: dict[StopKind, tuple[Verdict, str]] = {
         Verdict.TRY_AGAIN,
         "Connectif does not respond as it should: {response}, after every attempt of a request ({connection}, {host})",
     ),
-    StopKind.KILLED: (Verdict.TRY_AGAIN, "Stopped from outside before the last row"),
+    StopKind.KILLED: (
+        Verdict.TRY_AGAIN,
+        "The task was stopped before its last row; with a journal, what was delivered is not sent again",
+    ),
     StopKind.TIMED_OUT: (
         Verdict.TRY_AGAIN,
         "execution_timeout has passed, the time in which the task was deferred included",

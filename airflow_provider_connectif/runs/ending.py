@@ -161,5 +161,7 @@ class Ending:
             return verdict
         if undelivered:
             also = f"; besides, {excess}" if excess else ""
-            return Verdict.TRY_AGAIN, f"{plural(undelivered, 'row')} not delivered after all attempts{also}"
+            rows, its = plural(undelivered, "row"), "its request" if undelivered == 1 else "their requests"
+            words = f"{rows} not delivered after all attempts of {its}; the task's next attempt tries again{also}"
+            return Verdict.TRY_AGAIN, words
         return (Verdict.FAILED, excess) if excess else (Verdict.SUCCESS, "")

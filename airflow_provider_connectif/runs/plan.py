@@ -149,13 +149,20 @@ class Plan:
             return "\n".join([*lines, "  nothing to send"])
         lines.append(f"  by {_WAYS[self.way]}: {files}{requests.describe()}, {self._described_time}")
         if was_chosen:
-            lines += textwrap.wrap(f"  since {self.way_reason}", _WIDTH, subsequent_indent="    ")
+            lines += textwrap.wrap(f"  {self._described_choice}", _WIDTH, subsequent_indent="    ")
         return "\n".join(lines)
+
+    @property
+    def _described_choice(self) -> str:
+        way, reason = _WAYS[self.way], self.way_reason
+        if reason.startswith(f"{way} "):
+            reason = f"it{reason.removeprefix(way)}"
+        return f"{way} is chosen: {reason}"
 
     @property
     def _described_time(self) -> str:
         if self.minutes is None:
-            return "the duration is unknown until an import has shown how fast Connectif is"
+            return "duration unknown: no similar import is known yet"
         seconds = 60 * self.minutes
         if self.way == "import" and seconds:
             return f"about {describe_seconds(seconds)}, until {clock(time.time() + seconds)}"

@@ -211,7 +211,7 @@ ENDS: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
         "Skipped",
         "on_response says to skip",
     ),
-    "a wrong statement": ({}, selected("select * from nowhere"), "Failed", "the SQL statement cannot work on"),
+    "a wrong statement": ({}, selected("select * from nowhere"), "Failed", "the database of 'warehouse' refuses the SQL statement"),
     "a wrong mapping": ({}, {"properties": {"_points": "nowhere"}}, "Failed", "the mapping does not fit"),
 }
 
@@ -257,12 +257,13 @@ def test_the_budget_and_the_rejects_stand_at_the_end(strict: StrictServer, lines
     assert run_operator(**arguments, failure_budget=3).state == "success"
     told = lines()
     assert told[1].startswith("Rows not delivered, by reason:\n  1 x HTTP 422")
-    assert f"\n  Failure budget: 1 used of 3\n  Rows that were not delivered: {str(path)!r}\n  Duration: " in told[2]
+    notes = ("Failure budget: 1 refused, 3 allowed", f"Rows that were not delivered: {str(path)!r}", "Duration: ")
+    assert "".join(f"\n  {note}" for note in notes) in told[2]
     assert run_operator(**arguments, failure_budget=0.05).state == "success"
-    assert "\n  Failure budget: 1 used of 2, 5 % of the rows read\n" in lines()[2]
+    assert "\n  Failure budget: 1 refused, 2 allowed (5 % of the rows read)\n" in lines()[2]
     strict.update(faults=[])
     assert run_operator(**arguments, failure_budget=3).state == "success"
-    assert "\n  Failure budget: 0 used of 3\n  Duration: " in lines()[-1]
+    assert "\n  Failure budget: 0 refused, 3 allowed\n  Duration: " in lines()[-1]
     assert run_operator(**arguments).state == "success"
     assert " requests\n  Duration: " in lines()[-1]
 

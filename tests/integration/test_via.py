@@ -80,7 +80,7 @@ def test_the_first_import_ends_nobody_knows_when_and_the_next_ones_do(
     assert first.plan["way_reason"] == "PATCH takes about 1 min, and import_after is 0.0 s"
     log = "\n".join(provider_lines(capsys.readouterr().out))
     assert "by import: 1 file" in log
-    assert "the duration is unknown until an import has shown how fast Connectif is" in log
+    assert "duration unknown: no similar import is known yet" in log
     way, rows, seconds = kept_import(journal, "load")
     assert (way, rows) == ("import", COUNT)
     assert 0 < seconds < 20
@@ -108,7 +108,7 @@ def test_a_plan_that_is_short_by_patch_goes_by_patch(
     run = sync("load", import_after=timedelta(minutes=30))
     assert (run.state, run.summary["created"]) == ("success", 20)
     assert run.plan["way_reason"] == "PATCH takes less than a minute, and import_after is 30 min"
-    assert "since PATCH takes less than a minute, and import_after is 30 min" in "\n".join(
+    assert "PATCH is chosen: it takes less than a minute, and import_after is 30 min" in "\n".join(
         provider_lines(capsys.readouterr().out)
     )
     assert kinds(strict) == ["PATCH"]

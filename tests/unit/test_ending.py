@@ -98,13 +98,13 @@ def test_a_verdict_follows_from_what_was_counted_and_what_stopped_it(
 
 def test_the_verdict_is_one_sentence_without_the_reasons_of_rows() -> None:
     _, words = ending(4, budget=1, updated=2, undelivered=1, invalid=1).verdict()
-    assert words == "1 row not delivered after all attempts"
+    assert words == "1 row not delivered after all attempts of its request; the task's next attempt tries again"
 
 
 def test_budget_and_attempts_are_notes_of_their_own() -> None:
     assert ending(3, updated=3).notes(1) == ["", "", ""]
     notes = ending(3, budget=2, updated=2, rejected=1).notes(3)
-    assert notes == ["Failure budget: 1 used of 2", "", "Attempts: 3"]
+    assert notes == ["Failure budget: 1 refused, 2 allowed", "", "Attempts: 3; the counts include earlier attempts"]
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,8 @@ def test_a_long_line_is_broken_after_a_clause() -> None:
 
 
 def test_what_follows_a_colon_stays_beside_it_if_a_clause_ends_before() -> None:
-    first, second = "Failure budget: 8 used of 15, 20 % of the rows read;", "new refusals: 0 of 0, 20 % of the rows "
-    second += "that needed delivery, which is none"
+    first = "Failure budget: 8 refused, 15 allowed (20 % of the rows read);"
+    second = "new refusals: 0, 0 allowed (20 % of the rows that needed delivery)"
     assert folded(f"  {first} {second}") == f"  {first}\n      {second}"
 
 

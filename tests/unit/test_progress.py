@@ -107,11 +107,11 @@ def test_the_end_has_outcome_budget_rejects_and_duration_on_lines_of_their_own()
     tally.count(Outcome.UPDATED, 1)
     tally.count(Outcome.INVALID, 2, ['column "a" is blank'])
     told = Progress(lines, tally, quota, Effort(quota))
-    told.log_end("Failed", ["Failure budget: 1 used of 0", "Rows that were not delivered: /tmp/x", ""])
+    told.log_end("Failed", ["Failure budget: 1 refused, 0 allowed", "Rows that were not delivered: /tmp/x", ""])
     assert lines == [
         'Rows not delivered, by reason:\n  1 x column "a" is blank (row 2)',
         "Failed: 2 rows read, 1 delivered (0 created, 1 updated), 1 invalid, 0 requests\n"
-        "  Failure budget: 1 used of 0\n"
+        "  Failure budget: 1 refused, 0 allowed\n"
         "  Rows that were not delivered: /tmp/x\n"
         "  Duration: 0.0 s",
     ]

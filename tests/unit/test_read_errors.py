@@ -134,7 +134,7 @@ def test_an_error_of_nobody_known_is_worth_another_try() -> None:
 def test_the_words_name_the_statement_and_no_address() -> None:
     told = read_error(psycopg.errors.lookup("42703")('column "ana@example.com" does not exist\nLINE 1'), "dwh", 0)
     assert str(told) == (
-        "the SQL statement cannot work on 'dwh', whatever the rows: UndefinedColumn (SQLSTATE 42703): "
+        "the database of 'dwh' refuses the SQL statement: UndefinedColumn (SQLSTATE 42703): "
         'column "***" does not exist'
     )
 

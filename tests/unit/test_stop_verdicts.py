@@ -22,7 +22,7 @@ ENDS = {
     StopKind.LEFT_ALONE: (Verdict.TRY_AGAIN, "asks for a pause of 10 min"),
     StopKind.NO_DEFINITIONS: (Verdict.TRY_AGAIN, "The field definitions cannot be read (HTTP 404"),
     StopKind.NOT_RESPONDING: (Verdict.TRY_AGAIN, "Connectif does not respond as it should: HTTP 404"),
-    StopKind.KILLED: (Verdict.TRY_AGAIN, "Stopped from outside"),
+    StopKind.KILLED: (Verdict.TRY_AGAIN, "The task was stopped before its last row"),
     StopKind.TIMED_OUT: (Verdict.TRY_AGAIN, "execution_timeout has passed"),
     StopKind.DEFERRED: (Verdict.TRY_AGAIN, "could not be stored for a deferral"),
     StopKind.PLAN_TOO_OLD: (Verdict.TRY_AGAIN, "The plan is older than plan_max_age"),

@@ -121,11 +121,11 @@ def test_what_is_no_budget(allowed: Any) -> None:
 @pytest.mark.parametrize(
     ("allowed", "words", "use"),
     [
-        (0, "0", "2 used of 0"),
-        (0.0, "0 %", "2 used of 0, 0 % of the rows read"),
-        (1, "1", "2 used of 1"),
-        (1200, "1,200", "2 used of 1,200"),
-        (0.015, "1.5 %", "2 used of 3, 1.5 % of the rows read"),
+        (0, "0", "2 refused, 0 allowed"),
+        (0.0, "0 %", "2 refused, 0 allowed (0 % of the rows read)"),
+        (1, "1", "2 refused, 1 allowed"),
+        (1200, "1,200", "2 refused, 1,200 allowed"),
+        (0.015, "1.5 %", "2 refused, 3 allowed (1.5 % of the rows read)"),
     ],
 )
 def test_the_budget_in_words(allowed: float, words: str, use: str) -> None:

@@ -271,5 +271,6 @@ def test_the_last_line_tells_both_shares(
     capsys.readouterr()
     deliver("night 2", rows=[*good, row("ana", visits=NAN), row("bea")], failure_budget=0.5)
     told = capsys.readouterr()
-    use = "1 used of 5, 50 % of the rows read; new refusals: 0 of 0, 50 % of the rows that needed delivery"
+    use = "1 refused, 5 allowed (50 % of the rows read); "
+    use += "new refusals: 0, 0 allowed (50 % of the rows that needed delivery)"
     assert f"Failure budget: {use}" in unfolded(told.out + told.err)
