@@ -13,6 +13,7 @@ from airflow_provider_connectif.contacts.rules.base import is_missing
 from airflow_provider_connectif.records.rows import Row
 from airflow_provider_connectif.records.values import VALUE_ERRORS, UnreadableValue
 
+_COLUMNS_NAMED = 8
 _LONGEST_ID = 150  # API reference, resource "ContactFieldCreate"
 
 # No field's id has an @ or begins with a digit. Rows that map e-mail addresses or phone numbers have such columns.
@@ -70,15 +71,31 @@ def missing_or_double(columns: Sequence[Any], needed: Collection[str], used: Col
     :param needed: columns without which no row can be sent.
     :param used: columns that are read if they exist.
     """
-    known = [column for column in columns if not _is_like_a_person(column)]
-    return [
-        f'column "{column}" is missing{did_you_mean(column, known)}' for column in needed if column not in columns
-    ] + [
+    missing = [column for column in needed if column not in columns]
+    return ([_missing(missing, columns)] if missing else []) + [
         f'column "{"***" if _is_like_a_person(column) else column}" is {columns.count(column)} times in the result: '
         "give each its own name"
         for column in dict.fromkeys(used)
         if columns.count(column) > 1
     ]
+
+
+def _missing(missing: Sequence[str], columns: Sequence[Any]) -> str:
+    """Return the fault of missing columns, with the columns that the source has."""
+    known = [column for column in dict.fromkeys(columns) if not _is_like_a_person(column)]
+    shown = [column for column in known if isinstance(column, str) and _can_be_id(column)]
+    has = f"; it has: {_some(shown)}" if shown else ""
+    names = [f'"{column}"{did_you_mean(column, known)}' for column in missing]
+    return f"the source has no column {_some(names)}{has}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _COLUMNS_NAMED
+    return ", ".join(names[:_COLUMNS_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _can_be_id(column: str) -> bool:
+    return len(column) <= _LONGEST_ID and column.isprintable()
 
 
 def column_faults(columns: Iterable[Any], no_properties: Collection[str | None], fields: FieldTable) -> list[str]:
@@ -98,7 +115,7 @@ def column_faults(columns: Iterable[Any], no_properties: Collection[str | None],
                 "a column's name is like an e-mail address or a phone number: each row must map columns to values, "
                 "with the contact's key in a column"
             )
-        elif len(column) > _LONGEST_ID or not column.isprintable():
+        elif not _can_be_id(column):
             faults.append(f"a column's name has unprintable characters, or more than {_LONGEST_ID}")
         elif why := fields.fault(column):
             faults.append(f'column "{column}" {why}')

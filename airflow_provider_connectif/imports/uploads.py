@@ -123,7 +123,8 @@ class Uploads:
             log.info(
                 wording.ALL_UPLOADED,
                 plural(len(state.files), "file"),
-                plural(sum(sent.rows for sent in state.files), "row"),
+                plural(sum(sent.rows for sent in state.files), "line"),
+                plural(sum(group.rows for group in state.groups), "contact"),
                 listed([str(sent.import_id) for sent in state.files]),
             )
         return True
@@ -218,15 +219,17 @@ class Uploads:
 
 
 def what_is_left(files: Sequence[SentFile]) -> Iterator[str]:
-    """Describe the imports whose results are missing, and the number of files that are not uploaded.
+    """Describe the imports whose results are missing, and the number of files that are not uploaded, if there are any.
 
-    Both are left out if there are none. This process does not know the states of the imports yet.
+    Without such files, the last line says that the task only waits. The states of the imports are not known yet.
     """
     ids = [sent.import_id for sent in files if not sent.is_settled]
     if uploaded := [str(one) for one in ids if one is not None]:
         yield f"Imports: {listed(uploaded)}"
     if to_upload := ids.count(None):
         yield f"{plural(to_upload, 'file')} not uploaded"
+    elif uploaded:
+        yield wording.ONLY_WAITING
 
 
 def _says_forbidden(failure: Failure) -> bool:

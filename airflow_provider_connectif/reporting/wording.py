@@ -32,7 +32,7 @@ SCOPE_MISSING = (
     "  Give the key this scope, or give the operator your own definitions (fields=)"
 )
 OTHER_OWNER = (
-    "Sync %r of this journal also writes %s\n"
+    "Other syncs of this journal also write properties of this sync%s\n"
     "  Map a consent property in one sync only, unless the syncs write to different accounts"
 )
 JOURNAL_OPTIONS_LEFT_OUT = (
@@ -75,7 +75,7 @@ NO_PATCH_OF_CONSENTS = (
 BY_PATCH = "Delivering %s by PATCH"
 FOLLOWING_WHO_LEFT = "Carrying out on_removed for the contacts that left the source, by PATCH or DELETE"
 UPLOADED = "Import %s: file %d of %d, %s, %s, columns: %s%s"
-ALL_UPLOADED = "Uploaded %s, %s\n  Imports: %s"
+ALL_UPLOADED = "Uploaded %s: %s for %s\n  Imports: %s"
 IMPORT_ENDED = "Import %s: %s; %s, %s taken, %s rejected%s"
 NO_ERROR_REPORT = "Import %s: its error report could not be downloaded\n  %s"
 REPORT_NOT_STORED = "Import %s: its error report could not be stored\n  %s"
@@ -92,6 +92,7 @@ WAITING_FOR_LOST_UPLOAD = (
 IMPORTS_DEFERRED = "Deferred, without a worker, until %s at the latest\n  %s"
 PAUSE_TOO_LONG_FOR_WORKER = "Connectif asks for a delay that is too long for a worker"
 CONTINUING_IMPORTS = "Continuing with the imports of an earlier process%s"
+ONLY_WAITING = "Nothing is read or uploaded: the task only waits for these imports"
 UPLOADS_UNKNOWN = "Continuing after a deferral: what was uploaded is no longer known; reading the source again"
 EARLIER_ATTEMPT = "An earlier attempt did not upload everything\n  %s"
 EARLIER_ATTEMPT_LEFT = "An earlier attempt did not carry out on_removed for all contacts that left the source\n  %s"

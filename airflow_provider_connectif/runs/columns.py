@@ -10,11 +10,14 @@ from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import Row, renamed
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.folding import Log
+from airflow_provider_connectif.reporting.formats import some_of
 from airflow_provider_connectif.runs.column_names import described, other_case
 from airflow_provider_connectif.runs.sink import Sink
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.journal.store import Journal
+
+_SYNCS_NAMED = 8
 
 
 class SourceColumns:
@@ -92,17 +95,20 @@ class SourceColumns:
 
 
 def warn_of_other_owners(journal: Journal, way: str, owned: Set[str], log: Log) -> None:
-    """Warn about other syncs that write the same properties: a value of one looks to another like the person's own.
+    """Warn about other syncs that write the same properties, in one message.
+
+    A value that one sync sends looks to another sync like the person's own decision.
 
     :param way: the digest salt of the account's host, without the way of delivery.
     :param owned: ids of the ranked properties, such as consents, that this source writes.
     """
+    syncs: dict[str, list[str]] = {}
     for sync_id, names in journal.other_owners(way, owned).items():
-        log.warning(
-            wording.OTHER_OWNER,
-            sync_id,
-            ", ".join(names),
-        )
+        for name in names:
+            syncs.setdefault(name, []).append(repr(sync_id))
+    if syncs:
+        lines = (f"{name}: {some_of(writers, _SYNCS_NAMED)}" for name, writers in syncs.items())
+        log.warning(wording.OTHER_OWNER, wording.details(*lines))
 
 
 def _columns_of(rows: Sequence[Row]) -> list[Any]:

@@ -58,6 +58,8 @@ class Departures:
         """Whether the contacts that seem to have left may be those of another task."""
         self.count = 0
         """Number of contacts that left since the last complete read, and earlier ones whose change is planned now."""
+        self.earlier = 0
+        """Number of those in :attr:`count` that left before the last complete read."""
         self.postponed = 0
         """Number of contacts that left, but have no change yet, since a row without a valid key may be theirs."""
         self.shared: Counter[str] = Counter()
@@ -86,16 +88,16 @@ class Departures:
             self.shared.update(shared.values())
             new += sum(map(self._is_new, batch))
             unmarked += sum(not line.is_marked for line in batch)
-            self.count += len(followed) - sum(map(self._is_new, followed))
+            self.earlier += len(followed) - sum(map(self._is_new, followed))
             self._unmarked -= sum(not line.is_marked for line in followed)
         if self._journal.reads.has_changed():
             # Another task reads for the sync at the same time: the contacts that it delivers are not in this source.
             self.only_counted = self.only_counted or ANOTHER_TASK
             self.are_of_others = True
             changes.drop_since(before)
-            self.count = self._unmarked = self.postponed = 0
+            self.earlier = self._unmarked = self.postponed = 0
             self.shared.clear()
-        self.count += new
+        self.count = self.earlier + new
         self._unmarked += unmarked
 
     def mark(self) -> None:

@@ -114,9 +114,10 @@ class Plan:
             del whole["to_delete"]
         return whole
 
-    def describe(self, *, was_chosen: bool = False) -> str:
+    def describe(self, *, was_chosen: bool = False, left_earlier: int = 0) -> str:
         """Format the plan as a small table for the log.
 
+        :param left_earlier: number of those in ``removed`` that left before the last complete read.
         :param was_chosen: whether the run could choose between two ways; the reason is then shown.
         """
         always = ("to delete",) if self.way == ERASE else ("to create", "to change", "unchanged")
@@ -142,7 +143,8 @@ class Plan:
         if self.lowered or self.raised:
             lines.append(f"  consents: {self.lowered:,} lowered, {self.raised:,} raised")
         if self.removed is not None:
-            lines.append(f"  left the source: {self.removed:,}")
+            earlier = f", and {left_earlier:,} earlier whose change is due" if left_earlier else ""
+            lines.append(f"  left since the last complete read: {self.removed - left_earlier:,}{earlier}")
         files = f"{plural(self.files, 'file')}, " if self.files else ""
         requests = Requests(self.requests_least, self.requests_most)
         if not requests.most:

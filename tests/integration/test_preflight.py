@@ -142,7 +142,8 @@ COLUMNS = ["email", "first_name", "tier", "score", "text_1", "text_1", "surname"
 FAULTS = (
     'loyalty_teir is not a field of this account (did you mean "loyalty_tier"?)',
     "score is read-only",
-    'column "frst_name" is missing (did you mean "first_name"?)',
+    'the source has no column "frst_name" (did you mean "first_name"?); '
+    "it has: email, first_name, tier, score, text_1, surname",
     'column "text_1" is 2 times in the result: give each its own name',
 )
 
@@ -162,7 +163,7 @@ def test_all_that_is_wrong_with_the_mapping_is_one_message(
 def test_a_wrong_column_of_an_upstream_task_s_rows_is_one_message_too(account: CatalogueAccount) -> None:
     rows = ({"email": f"{n}@example.com", "first_name": "Ana"} for n in range(2000))
     done = run_operator(rows=rows, properties={"_name": "frst_name"}, check_only=True)
-    assert 'column "frst_name" is missing (did you mean "first_name"?)' in str(done.error)
+    assert 'no column "frst_name" (did you mean "first_name"?); it has: email, first_name' in str(done.error)
     assert done.summary["read"] == 0
 
 

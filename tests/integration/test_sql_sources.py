@@ -85,7 +85,7 @@ def test_a_file_of_sql_and_its_parameters_are_rendered(
 
 # A statement that cannot be delivered, whether it is worth another try, and the words that must explain it.
 FAULTS: dict[str, tuple[str, str, str]] = {
-    "a column is missing": ("select visits from contacts", "failed", 'column "email" is missing'),
+    "a column is missing": ("select visits from contacts", "failed", 'has no column "email"; it has: visits'),
     "a column stands twice": ("select *, 1 as visits from contacts", "failed", 'column "visits" is 2 times'),
     "a column is no property": ("select email, 1 as _nmae from contacts", "failed", '"_nmae" is no property'),
     "the same without a row": (
@@ -94,7 +94,7 @@ FAULTS: dict[str, tuple[str, str, str]] = {
         '"_nmae" is no property',
     ),
     "a wrong statement": ("selekt 1", "failed", "syntax error"),
-    "no such table": ("select * from nothing", "failed", "the SQL statement cannot work on"),
+    "no such table": ("select * from nothing", "failed", "refuses the SQL statement"),
     "no such column": ("select email, nothing from contacts", "failed", "nothing"),
 }
 
@@ -193,7 +193,7 @@ def test_a_table_that_may_not_be_read_is_no_matter_of_another_try(
     finally:
         postgres.execute("drop role guest")
     assert end.state == "failed"
-    assert "the SQL statement cannot work on 'postgres'" in str(end.error)
+    assert "the database of 'postgres' refuses the SQL statement" in str(end.error)
     assert "(SQLSTATE 42501): permission denied for" in str(end.error)
 
 

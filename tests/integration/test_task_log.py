@@ -211,7 +211,12 @@ ENDS: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
         "Skipped",
         "on_response says to skip",
     ),
-    "a wrong statement": ({}, selected("select * from nowhere"), "Failed", "the database of 'warehouse' refuses the SQL statement"),
+    "a wrong statement": (
+        {},
+        selected("select * from nowhere"),
+        "Failed",
+        "the database of 'warehouse' refuses the SQL statement",
+    ),
     "a wrong mapping": ({}, {"properties": {"_points": "nowhere"}}, "Failed", "the mapping does not fit"),
 }
 
@@ -474,7 +479,7 @@ def test_single_imports_are_details_and_their_sum_is_a_line(
     assert import_rows(rows=source, file_layout="column", patch_leftovers=False).state == "success"
     told = lines()
     assert any(line.endswith(": 9 contacts in 2 files, together 1 kB") for line in told)
-    assert any(line.startswith("Uploaded 2 files, 12 rows\n  Imports: ") for line in told)
+    assert any(line.startswith("Uploaded 2 files: 12 lines for 9 contacts\n  Imports: ") for line in told)
     assert not any(line.startswith("Import ") for line in told)
 
 

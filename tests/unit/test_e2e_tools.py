@@ -43,7 +43,7 @@ def test_a_night_is_possible() -> None:
 
 
 def test_imports_that_a_log_only_counts_are_known_to_the_task() -> None:
-    uploaded = r"Uploaded 5 files, 300 rows\n  Imports: 01, 02, 03 and 2 more"
+    uploaded = r"Uploaded 5 files: 300 lines for 150 contacts\n  Imports: 01, 02, 03 and 2 more"
     continued = r"Continuing with the imports of an earlier process\n  Imports: %s, 2 files not uploaded"
     ids = [f"{number:02}" for number in range(1, 10)]
     log = "\n".join([uploaded, continued % "01, 02, 03 and 2 more", continued % "06, 07"])

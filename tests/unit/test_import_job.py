@@ -120,7 +120,10 @@ def test_a_later_process_settles_the_imports_and_uploads_nothing(deferred: Proce
     assert later.resume()
     assert (later.counts, later.report.tally.read, later.server.uploads) == ({"imported": ROWS}, ROWS, [])
     # It has not polled yet when it begins, so it says nothing about their states.
-    assert later.log.all[0] == "Continuing with the imports of an earlier process\n  Imports: a"
+    assert later.log.all[0] == (
+        "Continuing with the imports of an earlier process\n  Imports: a\n"
+        "  Nothing is read or uploaded: the task only waits for these imports"
+    )
 
 
 def test_a_later_process_keeps_the_moment_of_the_plan_and_the_end_of_the_time(

@@ -204,7 +204,11 @@ def test_read_only_properties_are_refused(property_id: str) -> None:
 @pytest.mark.parametrize(
     ("mapping", "columns", "words"),
     [
-        (ContactMapping(properties={"_name": "name"}), ["EMAIL", "NAME"], r'"email" is missing \(did you mean "EMAIL"'),
+        (
+            ContactMapping(properties={"_name": "name"}),
+            ["EMAIL", "NAME"],
+            r'no column "email" \(did you mean "EMAIL"\?\), "name" ',
+        ),
         (ContactMapping(properties={"_name": "name"}), ["email", "name", "name"], 'column "name" is 2 times'),
         (ContactMapping(), ["email", "_nmae", "id"], r'"_nmae" is no property.*"_name".*; column "id" is read-only'),
     ],
@@ -212,6 +216,17 @@ def test_read_only_properties_are_refused(property_id: str) -> None:
 def test_columns_are_checked_before_the_first_row(mapping: ContactMapping, columns: list[str], words: str) -> None:
     with pytest.raises(MappingError, match=words):
         mapping.check(columns)
+
+
+def test_columns_are_named_once_and_within_bounds() -> None:
+    properties = {f"field_{n}": f"wanted_{n}" for n in range(12)}
+    columns = ["email", "a\nb", "x" * 151, 7, "ana@example.com", *(f"{letter}" * 9 for letter in "abcdefghij")]
+    with pytest.raises(MappingError) as fault:
+        ContactMapping(properties=properties).check(columns)
+    _, wanted, there = str(fault.value).split(": ")
+    assert wanted.endswith('"wanted_6", "wanted_7" and 4 more; it has')
+    assert there.startswith("email, aaaaaaaaa, ")
+    assert there.endswith("ggggggggg and 3 more")
 
 
 def test_a_column_that_nobody_uses_may_stand_twice() -> None:
@@ -254,7 +269,7 @@ def test_with_definitions_all_faults_are_one_message() -> None:
         "score is read-only",
         "_surnme is no property of Connectif's",
         '(did you mean "_surname"?)',
-        'column "missing" is missing',
+        'the source has no column "missing"; it has: email, city, score, last, tier',
     ):
         assert words in str(fault.value)
 
@@ -377,7 +392,7 @@ def test_the_country_is_no_property_unless_it_is_named_as_one() -> None:
 
 
 def test_a_region_column_must_be_there() -> None:
-    with pytest.raises(MappingError, match='column "country" is missing'):
+    with pytest.raises(MappingError, match='no column "country"; it has: email, mobile, name'):
         abroad().check(["email", "mobile", "name"])
 
 

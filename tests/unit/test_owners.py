@@ -8,6 +8,7 @@ import time
 import sqlalchemy as sa
 
 from airflow_provider_connectif.journal.store import Journal
+from airflow_provider_connectif.runs.columns import warn_of_other_owners
 from tests.unit.conftest import OpenJournal
 
 NEWS, STATUS = "_newsletterSubscriptionStatus", "_emailStatus"
@@ -30,6 +31,31 @@ def test_only_another_sync_of_the_same_way_that_still_runs_is_named(open_journal
     assert journal.other_owners("elsewhere", {NEWS}) == {"sandbox": [NEWS]}
     assert journal.other_owners("", {"_name"}) == {}
     assert journal.other_owners("", ()) == {}
+    journal.close()
+
+
+class Warnings(list[str]):
+    """A log that keeps its warnings."""
+
+    def warning(self, message: str, *words: object) -> None:
+        self.append(message % words)
+
+
+def test_all_other_syncs_are_one_warning(open_journal: OpenJournal) -> None:
+    journal, log = open_journal(), Warnings()
+    for number in range(10):
+        noted(journal, f"sync {number}", "", [NEWS] if number else [STATUS, NEWS])
+    warn_of_other_owners(journal, "", {NEWS, STATUS}, log)  # type: ignore[arg-type]
+    (words,) = log
+    syncs = ", ".join(f"'sync {number}'" for number in range(8))
+    assert words.split("\n") == [
+        "Other syncs of this journal also write properties of this sync",
+        f"  {STATUS}: 'sync 0'",
+        f"  {NEWS}: {syncs} and 2 more",
+        "  Map a consent property in one sync only, unless the syncs write to different accounts",
+    ]
+    warn_of_other_owners(journal, "", {"_name"}, log)  # type: ignore[arg-type]
+    assert len(log) == 1
     journal.close()
 
 
