@@ -14,6 +14,7 @@ from airflow_provider_connectif.records.outcomes import Outcome, PendingError
 from airflow_provider_connectif.records.reads import Asker, Keyless, LastRead, Reads, identity_of
 from airflow_provider_connectif.reporting.verdict import Verdict, removals_verdict
 from airflow_provider_connectif.runs.departures import was_shown, why_only_counted
+from airflow_provider_connectif.runs.plan import Plan
 
 IDENTITY = identity_of(
     task="dag.task", host="https://a", key="email", key_column="email", sql_conn_id="warehouse", sql_digest="1"
@@ -31,6 +32,15 @@ def last(**changes: object) -> LastRead:
     usual = {"run_id": "run", "generation": 3, "at": "", "rows": 10, "contacts": 10, "keyless": keyless("a")}
     series = {"identity": IDENTITY, "asked_since": 1, "has_looked": True, "looked_since": 2}
     return LastRead(**{**usual, **series, **changes})  # type: ignore[arg-type]
+
+
+def plan(**changes: object) -> Plan:
+    rows = dict.fromkeys(
+        ("read", "to_create", "to_change", "lowered", "raised", "unchanged", "held", "invalid", "merged", "suppressed"),
+        0,
+    )
+    way = {"requests_least": 1, "requests_most": 2, "files": 0, "minutes": None, "way": "patch", "way_reason": ""}
+    return Plan(**{**rows, **way, "changed_properties": {}, "removed": None, **changes})  # type: ignore[arg-type]
 
 
 def line(generation: int = 3, *, is_marked: bool = False, delivered_generation: int | None = 0) -> LeftLine:
@@ -164,3 +174,31 @@ def test_a_run_fails_that_could_not_follow_everybody() -> None:
         Verdict.TRY_AGAIN,
         "on_removed failed for 2 of 2 contacts that left the source",
     )
+
+
+@pytest.mark.parametrize(
+    ("removed", "earlier", "words"),
+    [
+        (0, 0, "left since the last complete read: 0"),
+        (7, 0, "left since the last complete read: 7"),
+        (7, 4, "left since the last complete read: 3, and 4 earlier whose change is due"),
+    ],
+)
+def test_a_plan_says_since_when_contacts_have_left(removed: int, earlier: int, words: str) -> None:
+    assert f"  {words}" in plan(removed=removed).describe(left_earlier=earlier).split("\n")
+
+
+@pytest.mark.parametrize(
+    ("way", "reason", "words"),
+    [
+        ("patch", "PATCH takes about 5 min, an import about 8 min", "PATCH is chosen: it takes about 5 min, an import"),
+        ("patch", "an import would send all of it by PATCH, too", "PATCH is chosen: an import would send all of it"),
+        ("import", "PATCH takes about 9 min, an import about 2 min", "import is chosen: PATCH takes about 9 min, an"),
+    ],
+)
+def test_a_plan_names_the_way_that_is_chosen(way: str, reason: str, words: str) -> None:
+    *_, cost, choice = plan(way=way, way_reason=reason).describe(was_chosen=True).split("\n")
+    assert cost.endswith(
+        " 1 to 2 requests, depending on the responses, duration unknown: no similar import is known yet"
+    )
+    assert choice.startswith(f"  {words}")
