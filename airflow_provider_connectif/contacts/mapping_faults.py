@@ -11,6 +11,7 @@ from airflow_provider_connectif.contacts.fields import FieldTable, did_you_mean
 from airflow_provider_connectif.contacts.rules import Coercer, InvalidValue, kind
 from airflow_provider_connectif.contacts.rules.base import is_missing
 from airflow_provider_connectif.records.rows import Row
+from airflow_provider_connectif.records.samples import some_of
 from airflow_provider_connectif.records.values import VALUE_ERRORS, UnreadableValue
 
 _COLUMNS_NAMED = 8
@@ -84,14 +85,9 @@ def _missing(missing: Sequence[str], columns: Sequence[Any]) -> str:
     """Return the fault of missing columns, with the columns that the source has."""
     known = [column for column in dict.fromkeys(columns) if not _is_like_a_person(column)]
     shown = [column for column in known if isinstance(column, str) and _can_be_id(column)]
-    has = f"; it has: {_some(shown)}" if shown else ""
+    has = f"; it has: {some_of(shown, _COLUMNS_NAMED)}" if shown else ""
     names = [f'"{column}"{did_you_mean(column, known)}' for column in missing]
-    return f"the source has no column {_some(names)}{has}"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _COLUMNS_NAMED
-    return ", ".join(names[:_COLUMNS_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+    return f"the source has no column {some_of(names, _COLUMNS_NAMED)}{has}"
 
 
 def _can_be_id(column: str) -> bool:

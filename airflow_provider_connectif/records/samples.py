@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+
+def some_of(names: Sequence[str], most: int) -> str:
+    """List at most ``most`` names, and the number of the others."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+
 
 def evenly(count: int, most: int) -> list[int]:
     """Return the indexes of a sample that is spread evenly, with the first and the last one, in their order.

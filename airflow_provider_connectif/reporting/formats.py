@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from traceback import FrameSummary
 
@@ -27,12 +26,6 @@ def utc_second(moment: datetime) -> str:
 def plural(count: int, noun: str) -> str:
     """Return a count with its noun: ``1 row``, ``1,000 rows``."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
-def some_of(names: Sequence[str], most: int) -> str:
-    """List at most ``most`` names, and the number of the others."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def describe_bytes(size: int) -> str:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import Row, renamed
+from airflow_provider_connectif.records.samples import some_of
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.folding import Log
-from airflow_provider_connectif.reporting.formats import some_of
 from airflow_provider_connectif.runs.column_names import described, other_case
 from airflow_provider_connectif.runs.sink import Sink
 
