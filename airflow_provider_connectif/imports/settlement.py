@@ -196,7 +196,6 @@ class Settlement:
                     tally.note_known(len(lines.refused_before(digests, is_written=True)), reason)
                     for contact, digest in digests.items():
                         lines.reject(contact, digest, None, reason, is_written=True)
-                self._tally.report.rejects.flush()  # a process that continues writes none of these rows again
                 numbers, alone = [found.number for found in new.values()], self._alone(new.values())
                 refuse_contacts(lines, numbers, self._as_saved(), alone=alone, ranked=RANKS)
 

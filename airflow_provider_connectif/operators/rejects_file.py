@@ -110,13 +110,20 @@ class RejectsFile:
         self._empty()
 
     def flush(self) -> None:
-        """Write text from memory to the file, as far as the kind of file allows that before it is closed.
+        """Write text from memory to the file, so that it survives a kill of the process.
+
+        An object store has the text only once the file is closed. The next line opens it again.
 
         :raises RejectsNotWritten: the disk failed.
         """
-        if self._file is not None:
-            with self._or_give_up():
+        if self._file is None:
+            return
+        with self._or_give_up():
+            if self._is_local:
                 self._file.flush()
+            else:
+                self._file.close()
+                self._file, self._appends = None, True
 
     @contextmanager
     def _or_give_up(self) -> Iterator[None]:

@@ -75,7 +75,7 @@ class Rejects:
             self._sink.reset()
 
     def flush(self) -> None:
-        """Write buffered lines to the file, as far as its kind allows before it is closed."""
+        """Write buffered lines to the file, so that they survive a kill of the process."""
         if self._sink is not None:
             self._sink.flush()
 

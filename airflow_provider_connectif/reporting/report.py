@@ -248,7 +248,11 @@ class Report:
         return run_columns(self)
 
     def as_state(self) -> dict[str, Any]:
-        """The state for the process that continues after a deferral, JSON-ready."""
+        """The state for the process that continues this run, JSON-ready.
+
+        The rejects are flushed first: the next process counts these rows, but does not write them again.
+        """
+        self.rejects.flush()
         return {
             "tally": self.tally.as_state(),
             "effort": self.effort.as_state(),

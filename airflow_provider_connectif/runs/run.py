@@ -250,6 +250,7 @@ class Run(Generic[ResourceT]):
         if not self._ending.stop:
             planning = Planning(self._journal, settings, self.report, shown, self._push_plan)
             planning.decide(changes, comparison, resource, self.sink)
+            self.report.rejects.flush()  # sending may take hours, and its process may be killed
             self.sink.deliver(changes, resource)
 
     def _read(self, source: Source, resource: ResourceT, preparer: Preparer) -> None:

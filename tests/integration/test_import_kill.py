@@ -7,6 +7,7 @@ once more, after what the earlier upload may have begun.
 from __future__ import annotations
 
 import itertools
+import json
 import signal
 from collections.abc import Callable
 from datetime import timedelta
@@ -76,6 +77,25 @@ def test_killed_after_the_upload(strict: StrictServer, start: Start, next_try: C
     assert len(strict.uploads) == once
     assert run.summary["imported"] == account(run.summary) == 3000
     assert strict.contacts == as_contacts(ROWS)
+
+
+@pytest.mark.slow
+def test_rows_that_a_killed_attempt_has_refused_stay_in_the_rejects_file(
+    strict: StrictServer, start: Start, next_try: Callable[..., Run], tmp_path: Path
+) -> None:
+    path = tmp_path / "rejects.jsonl"
+    no_contact, no_cell = {**ROWS[0], "email": "nobody"}, {**ROWS[1], "_name": "\0"}
+    more = {"rows": [no_contact, no_cell, *ROWS[2:]], "failure_budget": 2, "rejects_path": str(path)}
+    strict.update(import_hold="inProgress")
+    process = start(**more)
+    process.wait_until_it_says("Uploaded 1 file")
+    process.kill()
+    strict.update(import_hold=None)
+
+    run = next_try(**more)
+
+    assert (run.state, run.summary["invalid"], run.summary["rejects_path"]) == ("success", 2, str(path)), run.error
+    assert [json.loads(line)["row_number"] for line in path.read_text().splitlines()] == [1, 2]
 
 
 def large_rows() -> list[dict[str, Any]]:

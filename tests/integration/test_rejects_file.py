@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_connectif.api.client import ConnectifClient
 from airflow_provider_connectif.operators.contacts import ContactPatchOperator
 from airflow_provider_connectif.operators.rejects_file import RejectsFile, RejectsNotWritten, RejectsPathError
 from tests.support.strict_server import StrictServer
@@ -53,6 +55,50 @@ def test_in_an_object_store_the_earlier_file_is_emptied_and_none_is_made(
     assert path.read_text().count("\n") == 1
     assert run(rows=[GOOD], rejects_path=memory_store).summary["rejects_path"] is None
     assert path.read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "first_request"), [("ContactPatchOperator", "patch_contact"), ("ContactImportOperator", "create_import")]
+)
+def test_refused_rows_are_in_the_file_before_anything_is_sent(
+    kind: str, first_request: str, strict: StrictServer, run: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, send, seen = tmp_path / "rejects.jsonl", getattr(ConnectifClient, first_request), []
+
+    def look_and_send(*args: Any, **more: Any) -> Any:
+        seen.append(path.read_text().count("nobody"))
+        return send(*args, **more)
+
+    monkeypatch.setattr(ConnectifClient, first_request, look_and_send)
+    good = [{**GOOD, "email": f"user{number}@example.com"} for number in range(20)]
+    run(kind=kind, rows=[*good, BAD], failure_budget=1, rejects_path=str(path))
+    assert seen[0] == 2  # as the key and in the row
+
+
+def test_an_object_store_has_the_lines_after_each_flush(memory_store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    in_memory = MemoryFileSystem._open
+
+    def open_object(store: Any, path: str, mode: str = "rb", **more: Any) -> Any:
+        """Open an object as S3 does: what is written is there once it is closed."""
+        if mode != "wb":
+            return in_memory(store, path, mode, **more)
+
+        class Object(io.BytesIO):
+            def close(self) -> None:
+                if not self.closed:
+                    in_memory(store, path, "wb").write(self.getvalue())
+                super().close()
+
+        return Object()
+
+    monkeypatch.setattr(MemoryFileSystem, "_open", open_object)
+    with RejectsFile(memory_store) as file:
+        for number in range(1, 4):
+            file.write(f"{number}\n")
+            file.flush()
+            assert file._path.read_text() == "1\n2\n3\n"[: 2 * number]
 
 
 @pytest.fixture
