@@ -130,7 +130,7 @@ class RequestSink:
         self._planned_at = state.get("planned_at", time.time())
         self._count_removed(journal)
         pending = journal.plan.count()
-        report.progress.begin_sending(pending)
+        report.progress.begin_sending(pending, *state.get("pace", ()))
         report.log.info(
             wording.CONTINUING,
             plural(pending, self._resource.noun),
@@ -164,7 +164,8 @@ class RequestSink:
         :param resource: the resource with the account's definitions, by which responses are compared.
         """
         self._planned_at = time.time()
-        self._report.progress.begin_sending(len(changes) - changes.beside - changes.counts.removals)
+        rows = len(changes) - changes.beside - changes.counts.removals
+        self._report.progress.begin_sending(rows, changes.counts.most / max(1, len(changes)))
         if self._journal is not None:
             self._journal.left_behind = ChangesLeft(self._sender.left_behind, self._resource.same_key)
         self._send(changes.batches(), changes.spread, resource)
@@ -267,5 +268,6 @@ class RequestSink:
             "held_back": [] if self._confirmation is None else self._confirmation.as_state(),
             "asked_deferrals": self._sender.waits.asked_deferrals,
             "sending": self._sender.as_state(),
+            "pace": self._report.progress.pace,
             **self._report.as_state(),
         }

@@ -76,6 +76,8 @@ class Progress:
         self._counts_at_stop = ""
         self._last_wait: Wait | None = None
         self._to_send: int | None = None
+        self.pace = (1.0, 0, 0)
+        """The most requests that a change takes, on average; requests and sent changes when the run began to send."""
         self._longest_wait_s = math.inf
 
     def go_by_import(self) -> None:
@@ -103,14 +105,18 @@ class Progress:
             return
         self._checked_at = now
         if is_silent or self._shown != self._logged:
-            self._write("Progress: %s", self._counts_with_time_left())
+            self._write("Progress: %s", self._counts_with_time_left(self._wait_s))
 
-    def begin_sending(self, changes: int) -> None:
+    def begin_sending(self, changes: int, most: float = 1.0, requests: int | None = None, sent: int = 0) -> None:
         """Note that the plan is complete, so that the number of changes to send is known.
 
         :param changes: the number of changes that are not sent yet.
+        :param most: the most requests that a change takes, on average.
+        :param requests: the run's requests when it began to send; ``None``: it begins now.
+        :param sent: the sent changes at that time.
         """
         self._to_send = self._sent + changes
+        self.pace = (most, self._effort.requests, self._sent) if requests is None else (most, requests, sent)
         self._logged = ""
 
     @property
@@ -139,7 +145,6 @@ class Progress:
             ``requests``, ``rate_limited``, ``updated_at`` (ISO 8601 in UTC), and :meth:`forecast`.
         """
         tally = self._tally
-        wait = self._quota.wait
         return {
             "read": tally.read,
             "delivered": tally.delivered + tally.outcomes[Outcome.IMPORTED],
@@ -148,7 +153,7 @@ class Progress:
             "requests": self._effort.requests,
             "rate_limited": self._effort.rate_limited,
             "updated_at": iso_time(time.time()),
-            **self.forecast(0.0 if wait is None else max(0.0, wait.until - time.time())),
+            **self.forecast(self._wait_s),
         }
 
     def forecast(self, wait_s: float = 0.0) -> dict[str, Any]:
@@ -253,8 +258,22 @@ class Progress:
         """Number of changes that were sent and whose outcome is known."""
         return sum(self._tally.outcomes[outcome] for outcome in _OF_REQUESTS)
 
+    @property
+    def _wait_s(self) -> float:
+        """Seconds until the window opens that the run waits for."""
+        wait = self._quota.wait
+        return 0.0 if wait is None else max(0.0, wait.until - time.time())
+
     def _seconds_left(self, wait_s: float) -> float:
-        return wait_s + self._quota.allowance.seconds_for((self._to_send or 0) - self._sent)
+        requests = math.ceil(((self._to_send or 0) - self._sent) * self._requests_each)
+        return wait_s + self._quota.allowance.seconds_for(requests)
+
+    @property
+    def _requests_each(self) -> float:
+        """The requests that a change takes, as seen so far, but at most as planned: some are retries or in flight."""
+        most, requests, sent = self.pace
+        settled = self._sent - sent
+        return min(most, max(1.0, (self._effort.requests - requests) / settled)) if settled > 0 else most
 
     @property
     def _retried(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import NamedTuple
@@ -18,6 +18,8 @@ from airflow_provider_connectif.web.pictures import last_runs, picture_of_rows
 
 ROWS_OF_A_PAGE = 50
 _REQUESTS_A_MINUTE = 100  # documented for every account
+_MOST_REQUESTS_EACH = 2.0  # of a contact; a run may also have made other requests, such as polls
+_OF_REQUESTS = ("created", "updated", "skipped", "rejected", "deleted", "absent")
 
 
 class Frame(NamedTuple):
@@ -92,7 +94,7 @@ class Frame(NamedTuple):
         facts = [
             ("Last run", f"{_verdict(last)}, {moment(last.ended_at or last.started_at)}{tasks}"),
             ("In step with the source", f"{'' if last.is_in_step else 'not now; last '}{moment(sync.in_step_at)}"),
-            ("Pending", _pending(sync.pending)),
+            ("Pending", _pending(sync.pending, counts)),
             ("Refused now", f"{number(counts['new_refusals'])} new, {number(known)} known"),
             ("Consents kept", number(counts["consent_kept"])),
         ]
@@ -272,9 +274,14 @@ def _verdict(run: RunTotals) -> str:
     return f'<span class="verdict {plain(run.verdict or "open")}">{plain(verdict_in_words(run.verdict))}</span>'
 
 
-def _pending(changes: int) -> str:
+def _pending(changes: int, counts: Mapping[str, int]) -> str:
+    """Return the number of pending changes, and when they will probably be sent.
+
+    :param counts: the counts of the sync's last run: pending changes will take as many requests as those that it sent.
+    """
     if not changes:
         return "nothing"
-    minutes = changes / _REQUESTS_A_MINUTE
-    end = datetime.now(UTC) + timedelta(minutes=minutes)
+    sent = sum(counts[name] for name in _OF_REQUESTS)
+    requests = changes * min(max(1.0, counts["requests"] / sent), _MOST_REQUESTS_EACH) if sent else changes
+    end = datetime.now(UTC) + timedelta(minutes=requests / _REQUESTS_A_MINUTE)
     return f"{number(changes)} changes; at {_REQUESTS_A_MINUTE} requests a minute until {moment(end)}"

@@ -7,11 +7,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from airflow_provider_connectif.journal.record_tables import RUN_COUNTS
 from airflow_provider_connectif.versions import has_external_views
 from tests.support.journal_records import RecordedJournal
 from tests.support.page_clients import RUN, Page, links_of, text_of
@@ -40,6 +42,16 @@ def test_all_syncs_at_a_glance(page_journal: RecordedJournal, client: Callable[.
     assert "2 new, 1 known" in words
     assert "Consents kept 4" in words
     assert page.text.count('<rect class="v-success"') == 2
+
+
+@pytest.mark.parametrize(("requests", "minutes"), [(0, 2.5), (20, 2.5), (30, 3.75), (500, 5)])
+def test_the_end_of_pending_changes_follows_from_the_requests_that_each_took(requests: int, minutes: float) -> None:
+    from airflow_provider_connectif.web.pages import _pending
+
+    begin = datetime.now(UTC)
+    words = _pending(250, dict.fromkeys(RUN_COUNTS, 0) | {"requests": requests, "created": 15, "updated": 5})
+    end = datetime.fromisoformat(words.partition('datetime="')[2].partition('"')[0])
+    assert (end - begin).total_seconds() == pytest.approx(60 * minutes, abs=3)
 
 
 def test_a_run_page_by_page_and_by_reason(page_journal: RecordedJournal, client: Callable[..., Any]) -> None:

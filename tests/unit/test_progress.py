@@ -68,7 +68,24 @@ def test_a_long_wait_is_told_once_and_then_only_now_and_then(waiting: Quota, mon
         "(1 rejected with 429)"
     )
     assert len(lines) <= 1 + (time.monotonic() - begun) / 0.3
-    assert all(line.startswith("Progress: 1 of 250 sent, about 2 min left\n  250 rows read, ") for line in lines[1:])
+    assert all(line.startswith("Progress: 1 of 250 sent, about 1 h ") for line in lines[1:])
+
+
+def test_the_time_left_is_that_of_requests_and_not_of_changes() -> None:
+    quota, tally = Quota(), Tally(read=300)
+    quota.requests = 3  # for definitions
+    told = Progress(Lines(), tally, quota, Effort(quota))
+    told.begin_sending(300, 2.0)
+    assert told.describe_left() == "about 5 min left"  # 600 requests at most
+    for row in range(1, 101):
+        tally.count(Outcome.CREATED, row)
+    quota.requests += 160
+    assert told.describe_left() == "about 3 min left"  # 200 changes, 1.6 requests each
+    quota.requests += 1_000  # retries
+    assert told.describe_left() == "about 3 min left"
+    continued = Progress(Lines(), tally, quota, Effort(quota))
+    continued.begin_sending(200, *told.pace)
+    assert continued.describe_left() == told.describe_left()
 
 
 def test_a_wait_that_the_task_is_deferred_for_is_not_told_as_one(waiting: Quota) -> None:

@@ -180,6 +180,16 @@ def test_the_process_that_comes_back_knows_the_window(parked: Callable[..., Deli
     run.close()
 
 
+def test_the_time_left_counts_the_requests_of_each_change_over_a_deferral(
+    parked: Callable[..., Delivery], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(CONTACTS), "requests", lambda *_: (1, 2))
+    run = parked()
+    assert run.sink.resume()
+    run.close()
+    assert run.report.progress.pace == (2.0, 0, 0)
+
+
 def test_what_was_put_off_twice_is_not_written_twice(parked: Callable[..., Delivery], path: Path) -> None:
     run = parked(later=asks(600.0, 6))
     assert run.sink.resume()
