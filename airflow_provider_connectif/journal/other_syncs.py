@@ -27,8 +27,8 @@ class OtherSyncs:
         self._sync_id = sync_id
         self._living: dict[str, list[str]] = {}
 
-    def having(self, keys: Collection[str], way: str) -> dict[str, str]:
-        """Return the contacts that another sync has delivered and that have not left its source, each with that sync.
+    def having(self, keys: Collection[str], way: str) -> dict[str, list[str]]:
+        """Return the contacts that other syncs have delivered and that have not left their sources, with these syncs.
 
         :param keys: the keys of the contacts to look up, in the form of the tables; 900 at most.
         :param way: the result of :func:`airflow_provider_connectif.journal.digests.digest_salt` for this run. Syncs
@@ -40,7 +40,7 @@ class OtherSyncs:
         if way not in self._living:
             self._living[way] = list(self._syncs(way))
         lines, syncs = self._database.tables.lines.c, self._living[way]
-        found: dict[str, str] = {}
+        found: dict[str, list[str]] = {}
         for first in range(0, len(syncs), _SYNCS_AT_ONCE):
             query = sa.select(lines.contact_key, lines.sync_id).where(
                 lines.sync_id.in_(syncs[first : first + _SYNCS_AT_ONCE]),
@@ -48,7 +48,8 @@ class OtherSyncs:
                 lines.delivered_at.is_not(None),
                 lines.state.not_in(GONE),
             )
-            found |= {line.contact_key: line.sync_id for line in self._database.rows(query)}
+            for line in self._database.rows(query):
+                found.setdefault(line.contact_key, []).append(line.sync_id)
         return found
 
     def _syncs(self, way: str) -> Iterator[str]:

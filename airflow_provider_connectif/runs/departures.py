@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -62,8 +61,10 @@ class Departures:
         """Number of those in :attr:`count` that left before the last complete read."""
         self.postponed = 0
         """Number of contacts that left, but have no change yet, since a row without a valid key may be theirs."""
-        self.shared: Counter[str] = Counter()
-        """Number of contacts that left, but have no change, since another sync still has them, by that sync's id."""
+        self.shared = 0
+        """Number of contacts that left, but have no change, since other syncs still have them."""
+        self.sharing: set[str] = set()
+        """The ids of these syncs."""
         self._unmarked = 0
 
     @property
@@ -85,7 +86,8 @@ class Departures:
             followed = [line for line in certain if line.key not in shared]
             changes.add(self._change(line, resource) for line in followed)
             self.postponed += len(due) - len(certain)
-            self.shared.update(shared.values())
+            self.shared += len(shared)
+            self.sharing.update(*shared.values())
             new += sum(map(self._is_new, batch))
             unmarked += sum(not line.is_marked for line in batch)
             self.earlier += len(followed) - sum(map(self._is_new, followed))
@@ -95,8 +97,7 @@ class Departures:
             self.only_counted = self.only_counted or ANOTHER_TASK
             self.are_of_others = True
             changes.drop_since(before)
-            self.earlier = self._unmarked = self.postponed = 0
-            self.shared.clear()
+            self.earlier = self._unmarked = self.postponed = self.shared = 0
         self.count = self.earlier + new
         self._unmarked += unmarked
 
@@ -140,8 +141,8 @@ class Departures:
             line.key, line.properties, self._differences
         )
 
-    def _of_other_syncs(self, left: Sequence[LeftLine]) -> Mapping[str, str]:
-        """Return those of these contacts that another sync still has, each with the id of that sync."""
+    def _of_other_syncs(self, left: Sequence[LeftLine]) -> Mapping[str, Sequence[str]]:
+        """Return those of these contacts that other syncs still have, each with the ids of these syncs."""
         way = digest_salt(str(self._asker.identity.get("host")))
         return self._journal.other_syncs.having([line.key for line in left], way)
 

@@ -113,8 +113,8 @@ class Planning:
         if departures.shared:
             self._report.log.warning(
                 "on_removed is not carried out for %s that left, since other syncs still have them: %s",
-                plural(departures.shared.total(), "contact"),
-                ", ".join(sorted(departures.shared)),
+                plural(departures.shared, "contact"),
+                ", ".join(sorted(departures.sharing)),
             )
         return departures
 

@@ -130,6 +130,16 @@ def test_who_left_one_sync_and_is_in_another_is_only_counted(
     assert dict(of_ana) == {"shop": "removed", "loyalty": "removed"}
 
 
+def test_all_syncs_that_still_have_a_contact_are_named(
+    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer, said: Callable[[], str]
+) -> None:
+    arguments = {"on_removed": "delete", "properties": {"_name": "name"}}
+    for sync_id in ("shop", "loyalty", "app"):
+        night("1", warehouse, (ANA, "Ana", "none"), sync_id=sync_id, **arguments)
+    night("2", warehouse, sync_id="shop", **arguments)
+    assert "for 1 contact that left, since other syncs still have them: app, loyalty" in said()
+
+
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("is_old", [True, False], ids=["not for 40 days", "to another host"])
 def test_a_sync_that_does_not_read_any_more_keeps_no_contact(
