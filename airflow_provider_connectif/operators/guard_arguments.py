@@ -27,8 +27,8 @@ class GuardArguments(BaseOperator):
     :param max_raised: the most contacts with a consent above the value that Connectif accepted last. A share above 0.0
         always allows 20 contacts.
     :param min_rows: the fewest rows that the source may have: a number, or a share of the rows of this task's last
-        complete read. Without it, the task does not fail, but logs a warning if the source has less than half of the
-        rows of that read, and that read had at least half as many rows as the sync has contacts.
+        complete read. Without it, a source that has lost more than half of its rows since that read causes only a
+        warning. There is no warning if that read had fewer rows than half of the sync's contacts.
     :param guards_off: ``True``: a plan that exceeds a guard is sent all the same, in this run (templated).
     :raises ValueError: a limit is not valid, or there is no journal; raised when the DAG is parsed.
     """

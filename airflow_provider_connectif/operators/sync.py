@@ -55,7 +55,8 @@ class ContactSyncOperator(ContactPatchOperator):
         properties is sent to each, such as ``{"active_customer": False}`` or
         ``{"_newsletterSubscriptionStatus": "unsubscribed"}``; a consent may only get its lowest value. ``"delete"``
         deletes them; that cannot be undone, and needs the scope Contacts: Delete.
-    :param min_rows: the guard of this name. Default: 0.5 if ``on_removed`` is given; otherwise none.
+    :param min_rows: the fewest rows that the source may have: a number, or a share of the rows of this task's last
+        complete read. Default: 0.5 if ``on_removed`` is given; otherwise none.
     :param via: the way of delivery: ``auto`` (default), ``patch`` or ``import``. With ``auto``, a plan that takes
         longer than ``import_after`` by PATCH is imported, unless the import may take more requests, or takes as long
         as PATCH by the speed of the sync's last imports. See "PATCH or import" in the docs.

@@ -61,7 +61,7 @@ class SyncArguments(GuardArguments):
         reads the source again. Default 12 hours.
     :param history_lines: with a journal: the most rows of each outcome, except ``unchanged``, that a run lists in the
         table ``..._outcomes``. The counts of a run are always exact. Default 100,000.
-    :param history_retention: time after which the lines of this table are deleted. Default 30 days.
+    :param history_retention: time after which the lines of the table ``..._outcomes`` are deleted. Default 30 days.
     :param read_timeout: time limit for reading the source. Nothing is sent before the source is read. Default 6 hours.
     :param pending_limit: the most bytes that the pending changes of a run may take. They are in a file without a name,
         in the folder of ``[connectif] work_folder`` (default: the system's folder for temporary files). Default 10 GB.
@@ -71,8 +71,9 @@ class SyncArguments(GuardArguments):
     :param failure_budget: the most refused rows (invalid, rejected or held) with which the task succeeds: a number
         (int), or a share (float from 0 to 1). A share limits two numbers: all refused rows, among the rows read; and
         new refusals, among the rows that needed delivery. Default 0.
-    :param rejects_path: path of the file for refused rows as JSON Lines, in any form that ``ObjectStoragePath``
-        supports. Each attempt writes a new file, and none if no row was refused. The file is personal data (templated).
+    :param rejects_path: path of the file for rows that were refused, or sent but not delivered, as JSON Lines, in any
+        form that ``ObjectStoragePath`` supports. Each attempt that reads the source writes a new file, and none if
+        there is no such row. The file is personal data (templated).
     :param rejects_retention: with a journal: time after which files that this task has written to its ``rejects_path``
         are removed; ``None`` keeps all. Files that somebody else has written stay. Default 30 days.
     :param connectif_conn_id: the connection of type ``connectif`` (templated).
