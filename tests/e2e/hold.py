@@ -15,6 +15,8 @@ from tests.e2e.deployment import Deployment, ended_by_sigterm
 
 def main() -> None:
     """Run it."""
+    # A shell lets what it starts in the background ignore Ctrl-C, and so all that is started from there.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with ended_by_sigterm(), Deployment(os.environ.get("CONNECTIF_E2E_AIRFLOW", "3.3")) as deployment:
         connectif = deployment.connectif()
         where = {
