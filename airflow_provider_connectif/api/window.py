@@ -199,7 +199,10 @@ class RequestWindow:
 
     @property
     def window_s(self) -> float:
-        """The window's length in seconds: a minute, until one window has followed another."""
+        """The window's length in seconds, as responses have shown it.
+
+        Until then it is the length that an earlier run or process knew, or a minute.
+        """
         return self._window_s
 
     @property

@@ -111,7 +111,7 @@ def above_the_lowest(change: Patch) -> frozenset[str]:
 
 
 def with_kept(change: Patch, property_ids: Collection[str]) -> Patch:
-    """Return a change in which these consents belong to the person from now on."""
+    """Return a change in which these consents are marked as kept: their values are the person's own decisions."""
     if not property_ids:
         return change
     standings = {**change.standings, **{name: change.stands(name)._replace(is_kept=True) for name in property_ids}}

@@ -1,4 +1,7 @@
-"""Finds the contacts of files by the keys in an error report, and yields contacts whose files are written again."""
+"""Finds a file's contacts by the keys in its error report.
+
+It also yields the contacts of files that are not uploaded yet, for a process that must write these files again.
+"""
 
 from __future__ import annotations
 

@@ -42,7 +42,10 @@ class Shapes:
         self._sorted: dict[Columns, Columns] = {}
 
     def of(self, properties: Mapping[str, JsonValue]) -> Columns:
-        """Return the filled columns, sorted: their value is not ``None``, empty text or an empty list."""
+        """Return the names of the properties that have a value, sorted.
+
+        ``None``, empty text and an empty list are no values.
+        """
         values = properties.values()
         if None in values or "" in values or [] in values:
             filled = tuple([name for name, value in properties.items() if value not in (None, "", [])])

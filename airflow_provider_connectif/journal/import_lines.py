@@ -62,7 +62,7 @@ class ImportLines:
         self._payloads = payloads
 
     def begin(self) -> None:
-        """Delete the contacts that earlier processes stored for the plan."""
+        """Delete what earlier processes stored in the journal for the plan, before this process stores its own."""
         of_plan = self._pending.c.plan_id == self._plan_id
         self._database.execute(sa.delete(self._pending).where(of_plan))
 

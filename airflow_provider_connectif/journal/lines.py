@@ -64,9 +64,9 @@ class GatheredLines:
     def acknowledge(
         self, key: str, names: Mapping[str, Any], digests: Digests, delivered_as: str | None, spelling: str | None
     ) -> None:
-        """Record that Connectif has accepted a patch.
+        """Gather the line of a contact whose patch Connectif has accepted.
 
-        :param spelling: see the module "spellings".
+        :param spelling: the value of the column ``spelling``; ``None``: it is not known.
         """
         self.acknowledged[key] = {
             **names,

@@ -67,9 +67,9 @@ class _OrderedSet:
 
 
 def _stable(value: Any, containers: tuple[int, ...]) -> Any:
-    """Return a value whose ``repr`` is the same in every process.
+    """Return a value in which sets have a fixed order, and memory views are bytes.
 
-    That is ``value`` itself, if it contains no set and no memory view.
+    If there is nothing to replace, that is ``value`` itself. Other objects stay, even if their ``repr`` has an address.
 
     :param containers: ``id`` of each value that contains ``value``, since a list may contain itself.
     """

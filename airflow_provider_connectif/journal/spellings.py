@@ -2,16 +2,16 @@
 
 The journal has one form for all spellings of a key, such as an e-mail address in lower case. It is not documented
 whether Connectif treats all spellings as one key. So the column ``spelling`` of a line has the key as Connectif
-accepted it last. It is empty if that is the journal's form, and ``NULL`` if it is not known: in lines of earlier
-versions, and if keys are stored as HMACs. Later requests use this spelling, whatever spelling the source has. So a
-contact stays one contact.
+accepted it last. It is empty if that is the journal's form. It is ``NULL`` if it is not known: in lines of earlier
+versions, and for all other spellings if keys are stored as HMACs. Later requests use this spelling, whatever spelling
+the source has. So a contact stays one contact.
 """
 
 from __future__ import annotations
 
 
 def spelling_of(contact: str, sent: str, *, is_plain: bool) -> str | None:
-    """Return the value of the column ``spelling`` for a key that was sent.
+    """Return the value of the column ``spelling``: empty, the key as it was sent, or ``None`` if it may not be stored.
 
     :param contact: the key in the journal's form.
     :param sent: the key as it was sent.

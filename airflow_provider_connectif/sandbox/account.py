@@ -60,7 +60,8 @@ class Account:
     def upsert(self, key_property: str, key: str, patch: Mapping[str, object]) -> tuple[Contact, bool]:
         """Set properties of a contact; create the contact if there is none. Return it and whether it was created.
 
-        A property whose value is None is removed. Raises KeyTakenError before anything is changed.
+        A property whose value is None is removed. Raises KeyTakenError if another contact has a key that the patch
+        sets; then nothing is changed.
         """
         existing = self.find(key_property, key)
         self._refuse_taken_keys(patch, existing)

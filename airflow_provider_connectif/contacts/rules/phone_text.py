@@ -60,9 +60,10 @@ def without_decimals(text: str, region: str | None) -> str:
 def holds_two_numbers(text: str, region: str | None) -> bool:
     """Whether digits follow a complete number: a second number, its last digits, or an extension.
 
-    ``06 1234567/8`` and ``030 123456 / 0170 1234567`` are two numbers; ``030/123456`` is one with its area code.
+    ``06 1234567/8`` and ``030 123456 / 0170 1234567`` are two numbers; ``030/123456`` is one with its area code. After
+    a hyphen, an extension counts only behind a mobile number: ``030 123456-78`` is one number.
 
-    :param region: two letters, for numbers without a country code.
+    :param region: two letters, for numbers without a country code; ``None``: there is none.
     """
     for between in _BETWEEN.finditer(text):
         before, after = text[: between.start()], text[between.end() :]
