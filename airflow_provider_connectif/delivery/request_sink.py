@@ -145,10 +145,9 @@ class RequestSink:
         """Whether this resource may send a stored plan: the DAG may have changed since."""
         if "quota" not in state:
             return False  # the state of an import, or of a process that died while it stored its plan
-        of_plan, ours = state.get("plan_kind"), self._resource.plan_kind
-        if of_plan in (None, ours):  # states of older versions have no kind
+        if state.get("plan_kind") in (None, self._resource.plan_kind):  # states of older versions have no kind
             return True
-        self._report.log.warning(wording.PLAN_OF_ANOTHER_KIND, of_plan, ours)
+        self._report.log.warning(wording.PLAN_OF_ANOTHER_KIND)
         return False
 
     def cost(self, changes: PendingChanges, resource: Resource) -> Cost:

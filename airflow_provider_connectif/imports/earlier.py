@@ -25,7 +25,7 @@ from airflow_provider_connectif.journal.import_state import ImportState
 from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Outcome, TakenOver
 from airflow_provider_connectif.reporting import wording
-from airflow_provider_connectif.reporting.formats import clock
+from airflow_provider_connectif.reporting.formats import clock, plural
 
 if TYPE_CHECKING:
     from airflow_provider_connectif.journal.plan import Plan
@@ -141,7 +141,8 @@ def _is_settled(
     context.report.import_ids += sorted(state.known_ids)
     lines.plan.drop()
     outcomes = tally.report.tally.outcomes
-    context.log.info(wording.EARLIER_RUN_FINISHED, watch.describe(state.files), f"{outcomes[Outcome.REJECTED]:,}")
+    rejected = plural(outcomes[Outcome.REJECTED], "row")
+    context.log.info(wording.EARLIER_RUN_FINISHED, watch.describe(state.files), rejected)
     return True
 
 

@@ -138,8 +138,8 @@ class ImportJob:
             self._restore()
             self._continue(folder)
             return True
-        if (of_plan := self._key_of_state) != self._mapping.key:
-            self._log.warning(wording.PLAN_OF_ANOTHER_KIND, f"key {of_plan}", f"key {self._mapping.key}")
+        if self._key_of_state != self._mapping.key:
+            self._log.warning(wording.PLAN_OF_ANOTHER_KIND)
         elif self._rules.comes_back:
             self._log.info(wording.UPLOADS_UNKNOWN)
         if is_known and self._journal is not None:

@@ -121,6 +121,7 @@ class ImportRules:
     :param delimiter: the character between cells.
     :param poll_interval_s: seconds between two polls of one import, and between two uploads to a full queue.
     :param timeout_s: seconds from the first upload of an attempt to the end of its last import.
+    :param has_timeout: whether ``timeout_s`` is the operator's argument ``timeout``.
     :param max_file_bytes: every file is smaller than this.
     :param plan_max_age_s: seconds after the reading of the source, deferrals included; no file is uploaded later.
     :param patch_leftovers: ``True``: deliver by PATCH what does not fit into the queue. ``None``: what takes fewer
@@ -140,6 +141,7 @@ class ImportRules:
     delimiter: str = ","
     poll_interval_s: float = 20.0
     timeout_s: float = 6 * 3600.0
+    has_timeout: bool = False
     max_file_bytes: int = MAX_FILE_BYTES
     plan_max_age_s: float = 12 * 3600.0
     patch_leftovers: bool | None = None

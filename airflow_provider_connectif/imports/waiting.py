@@ -80,10 +80,7 @@ class Waiting:
             return
         if self.deadline < self.timeout_at:
             raise ImportFailed(*stop_verdict(Stop(StopKind.TIMED_OUT), ""))
-        limit = describe_seconds(self._context.rules.timeout_s)
-        words = f"The imports did not finish within timeout ({limit}): {self._describe()}"
-        what_to_do = self._describe_next_attempt() or "If imports usually take longer, raise timeout"
-        raise ImportFailed(Verdict.TRY_AGAIN, f"{words}. {what_to_do}")
+        raise ImportFailed(Verdict.TRY_AGAIN, self._describe_timeout())
 
     def pause(self, seconds: float) -> None:
         """Wait for some seconds; raise the errors of :meth:`check` if the run must end."""
@@ -100,6 +97,14 @@ class Waiting:
             if now >= until:
                 return
             self._clock.sleep(min(_STEP_S, until - now))
+
+    def _describe_timeout(self) -> str:
+        rules = self._context.rules
+        limit, advice = describe_seconds(rules.timeout_s), "The next attempt continues to wait"
+        if rules.has_timeout:
+            limit, advice = f"timeout ({limit})", "If imports usually take longer, raise timeout"
+        what_to_do = self._describe_next_attempt() or advice
+        return f"The imports did not finish within {limit}: {self._describe()}. {what_to_do}"
 
     def before_retry(self, failures: int, retry_after_s: float | None, at_least_s: float = 0.0) -> None:
         """Wait before a request is sent again; raise the errors of :meth:`check` if the run must end.

@@ -96,7 +96,6 @@ class ContactDeleteOperator(RequestOperator):
         from airflow_provider_connectif.delivery.erasure_confirmation import ErasureConfirmation
         from airflow_provider_connectif.imports.context import ImportContext
         from airflow_provider_connectif.imports.rules import ImportRules
-        from airflow_provider_connectif.imports.watch import Watch
         from airflow_provider_connectif.runs.erasure_sink import ErasureSink
 
         client = parts.client
@@ -121,7 +120,7 @@ class ContactDeleteOperator(RequestOperator):
             journal,
             confirmation,
             forgetting=forgetting,
-            watch=Watch(ImportContext(client, rules, parts.report, journal)),
+            imports=ImportContext(client, rules, parts.report, journal),
             most=self.max_deleted,
             suppresses=self.suppress,
             map_index=map_index,

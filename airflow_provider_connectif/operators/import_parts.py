@@ -49,6 +49,7 @@ def make_rules(operator: Importing, start: Start, **of_import: Any) -> ImportRul
     return ImportRules(
         poll_interval_s=seconds_of("poll_interval", operator.poll_interval),
         timeout_s=seconds_of("timeout", operator.timeout),
+        has_timeout=True,
         max_file_bytes=operator.max_file_bytes,
         plan_max_age_s=operator.plan_max_age.total_seconds(),
         deferrable=operator.deferrable,

@@ -51,7 +51,8 @@ PAUSE_DEFERRED = "%s; deferred until %s%s"
 CONTINUING = "Continuing after the deferral: %s pending, %s"
 CONTINUING_WITHOUT_PLAN = "Continuing after the deferral: %sreading the source from its first row"
 PLAN_OF_ANOTHER_KIND = (
-    "The DAG has changed since the plan was stored: reading the source from its first row\n  Plan: %s; task: %s"
+    "The task's operator or key has changed since the changes were stored: they are not sent\n"
+    "  The source is read again"
 )
 DEFERRED_EARLY = "Stopped before the counts of the run were loaded; the log before the deferral shows them"
 
@@ -94,8 +95,14 @@ PAUSE_TOO_LONG_FOR_WORKER = "Connectif asks for a delay that is too long for a w
 CONTINUING_IMPORTS = "Continuing with the imports of an earlier process%s"
 ONLY_WAITING = "Nothing is read or uploaded: the task only waits for these imports"
 UPLOADS_UNKNOWN = "Continuing after a deferral: what was uploaded is no longer known; reading the source again"
-EARLIER_ATTEMPT = "An earlier attempt did not upload everything\n  %s"
-EARLIER_ATTEMPT_LEFT = "An earlier attempt did not carry out on_removed for all contacts that left the source\n  %s"
+EARLIER_ATTEMPT = (
+    "An earlier attempt did not upload everything: its imports must finish, then the source is read again\n  %s"
+)
+EARLIER_ATTEMPT_LEFT = (
+    "An earlier attempt did not carry out on_removed for all contacts that left the source\n"
+    "  Its imports must finish, then the source is read again\n"
+    "  %s"
+)
 TROUBLE_OF_EARLIER_ATTEMPT = "Earlier attempt: %s"
 TRIGGER_GAVE_UP = "The triggerer cannot poll the imports; the task polls instead\n  %s"
 EARLIER_RUN = "This run sends nothing until the imports of an earlier run have finished\n  Earlier run: %s"
@@ -135,8 +142,8 @@ CHECK_STOPPED = "Stopped early, checked %s, no %s sent: %s"
 
 NOT_DELIVERED = "Rows not delivered, by reason:"
 NOT_OVERWRITTEN = (
-    "The people are deleted, but the journal's SQLite file is in use and may still contain their keys\n"
-    "  Run VACUUM on the file, or clear this task: its next run does that"
+    "The journal's SQLite file may still contain keys of the people: it is in use, or the disk is full\n"
+    "  Run VACUUM on the file later, or clear this task: its next run does that"
 )
 TOLD_TO_STOP = "Stop requested: {counts}"
 BUDGET = "Failure budget: {use}"

@@ -12,7 +12,9 @@ from airflow_provider_connectif.api.quota import Quota, Wait
 from airflow_provider_connectif.api.window import Cause
 from airflow_provider_connectif.delivery.request_sink import PLAN_MAX_AGE_S, RequestSink
 from airflow_provider_connectif.delivery.sender import RequestSender, Spread, nothing_more
+from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.rules import Fate
+from airflow_provider_connectif.imports.waiting import Waiting
 from airflow_provider_connectif.imports.watch import Watch
 from airflow_provider_connectif.journal.confirmation import Confirmation
 from airflow_provider_connectif.journal.forgetting import ERASES, Forgetting
@@ -67,7 +69,7 @@ class ErasureSink(RequestSink):
     :param journal: the journal, which has the suppression list.
     :param confirmation: writes the receipts.
     :param forgetting: removes people from the journal.
-    :param watch: polls imports.
+    :param imports: polls imports.
     :param most: the most people to delete.
     :param suppresses: whether to write people to the suppression list.
     :param map_index: the map index of the task instance.
@@ -84,7 +86,7 @@ class ErasureSink(RequestSink):
         confirmation: Confirmation | None,
         *,
         forgetting: Forgetting,
-        watch: Watch,
+        imports: ImportContext,
         most: int,
         suppresses: bool,
         map_index: int,
@@ -105,7 +107,8 @@ class ErasureSink(RequestSink):
         report.way = ERASE
         self._of_journal = journal
         self._forgetting = forgetting
-        self._watch = watch
+        self._imports = imports
+        self._watch = Watch(imports, waiting=Waiting(imports, describe=self._describe_wait))
         self._most = most
         self._suppresses = suppresses
         self._map_index = map_index
@@ -114,11 +117,11 @@ class ErasureSink(RequestSink):
         self._is_put_off = False
         self._ended: set[str] = set()
         self._gone: Counter[str] = Counter()
-        self._is_to_stop: Callable[[], bool] = lambda: False
+        self._awaited = "other runs"
 
     def open(self, is_to_stop: Callable[[], bool]) -> None:
         """Open the journal."""
-        self._is_to_stop = is_to_stop
+        self._imports.is_to_stop = is_to_stop
         super().open(is_to_stop)
 
     def cost(self, changes: PendingChanges, resource: Resource) -> Cost:
@@ -232,21 +235,23 @@ class ErasureSink(RequestSink):
             return False
 
     def _is_alone(self, suppressed_at: float, left: Iterator[Sequence[Patch]]) -> bool:
-        logged = ""
         while True:
             at_work = self._forgetting.runs_at_work_since(suppressed_at)
             uploads = [] if at_work else self._open_uploads()
             if not at_work and not uploads:
                 return True
             what = plural(at_work, "run") if at_work else plural(len(uploads), "import")
-            if what != logged:
-                logged = what
-                self._report.log.info("Waiting for %s that began before the people were suppressed", what)
+            if what != self._awaited:
+                self._awaited = what
+                self._report.log.info(wording.WAITING_FOR_IMPORTS, self._describe_wait(), "")
             if uploads and self._may_defer:
                 self._is_put_off = True
                 self._sender.put_off(left, Wait(time.time() + _LOOK_WITHOUT_WORKER_S, Cause.USED_UP))
                 return False
             self._watch.waiting.pause(_LOOK_EVERY_S)
+
+    def _describe_wait(self) -> str:
+        return f"{self._awaited} may still write these people"
 
     def _kept(self) -> Iterator[list[PersonKey]]:
         for batch in self._of_journal.plan.patches():

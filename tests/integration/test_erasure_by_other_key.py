@@ -139,7 +139,7 @@ def test_an_erasure_may_share_the_sync_of_the_task_beside_it(
         night = Process(tmp_path, "night", rows=rows, max_in_flight=1)
         until(lambda: strict.in_flight == 1)
         forget = Process(tmp_path, "forget", _beside, keys=[ANA])
-        forget.wait_until_it_says("that began before the people were suppressed")
+        forget.wait_until_it_says("may still write these people")
         assert deletions(strict) == []
     run, erased = night.end(), forget.end()
     assert (run.state, the_sum(run.summary), erased.state) == ("success", 6, "success"), erased.error

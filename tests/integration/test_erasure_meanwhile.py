@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,7 +57,7 @@ def test_a_request_under_way_is_waited_for(strict: StrictServer, journal: Journa
         night = Process(tmp_path, "night", rows=[ANA_ROW, *others], max_in_flight=1)
         until(lambda: strict.in_flight == 1)
         forget = Process(tmp_path, "forget", erase_in, keys=[ANA])
-        forget.wait_until_it_says("that began before the people were suppressed")
+        forget.wait_until_it_says("may still write these people")
         assert [entry for entry in strict.log if entry["method"] == "DELETE"] == []
     run, erased = night.end(), forget.end()
     assert (run.state, the_sum(run.summary), erased.state, erased.summary["deleted"]) == ("success", 6, "success", 1)
@@ -130,6 +132,18 @@ def test_an_upload_that_carries_the_person_is_waited_for(
     assert (erased.state, erased.summary["deleted"]) == ("success", 1), erased.error
     assert (run.state, run.summary["imported"], the_sum(run.summary)) == ("success", 6, 6), run.error
     assert is_forgotten(strict, journal)
+
+
+def test_a_kill_ends_an_erasure_that_waits(strict: StrictServer, journal: JournalDatabase, tmp_path: Path) -> None:
+    strict.update(import_hold="queued", deletes_nobody_with=404)
+    load = import_rows("load", rows=people(), **JOURNAL, deferrable=True, patch_leftovers=False)
+    forget = Process(tmp_path, "forget", erase_in, keys=[ANA])
+    forget.wait_until_it_says("Waiting: 1 import")
+    os.kill(forget.pid, signal.SIGTERM)
+    erased = forget.end(within_s=10)  # before the next poll of that import
+    assert (load.state, erased.state, the_sum(erased.summary)) == ("deferred", "up_for_retry", 1), erased.error
+    assert "DELETE" not in {entry["method"] for entry in strict.log}
+    assert erase(ANA, deferrable=True).state == "deferred"  # the next attempt waits on
 
 
 def test_a_deferred_import_that_carries_the_person_is_waited_for(

@@ -75,7 +75,7 @@ def valid_text(value: str) -> str:
     if "\0" in exact:
         raise InvalidValue("has a NUL character: remove it in the query")
     if not exact.isascii() and any("\ud800" <= character <= "\udfff" for character in exact):
-        raise InvalidValue("has a character that is not valid Unicode (a lone surrogate)")
+        raise InvalidValue("has a character that is not valid Unicode (a lone surrogate): remove it in the query")
     return exact
 
 
