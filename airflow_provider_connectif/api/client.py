@@ -36,9 +36,10 @@ class ConnectifClient(ImportEndpoints):
     :param tries: attempts that a caller should make for one request (default 5); the client makes one.
     :param longest_wait: the longest pause in seconds that a caller should wait out if the server asks for one (default
         120); the client only stores it.
-    :param quota: the pacing; by default 100 requests a minute until the server's headers say more.
+    :param quota: the pacing; by default 100 requests a minute until the server's headers show the account's limit.
     :param verify: ``True``, ``False``, or the path of a CA bundle.
     :param connections: connections to keep open: the number of threads that use the client at once.
+    :raises ConnectifConfigError: the CA bundle, or a proxy of the environment, cannot be used.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class ConnectifClient(ImportEndpoints):
     def patch_contact(
         self, email: str, patch: Mapping[str, Any], *, is_own: IsOwn = lambda _: True, on_fresh_connection: bool = False
     ) -> Response:
-        """``PATCH /contacts/{email}``: update a contact, or create it if it does not exist.
+        """``PATCH /contacts/{email}``: update a contact or create it; needs the scope "Contacts: Write".
 
         :param email: the contact key; it is sent percent-encoded.
         :param patch: JSON-ready values by property id. Custom fields are documented for this path only, not for the
@@ -82,10 +83,12 @@ class ConnectifClient(ImportEndpoints):
             not, ``Response.is_own`` is ``False``, and the connection is closed. Default: every body is accepted.
         :param on_fresh_connection: use none of the pooled connections.
         :return: status 200 (updated) or 201 (created), with the current contact if the response shows it ("optionally",
-            by the API reference, "patch-contact").
+            by the API reference, "patch-contact"). Any JSON object is accepted: ``is_own`` can check it.
+        :raises ValueError: the key is empty, ``.`` or ``..``, or the patch has a NaN or an infinity; nothing was sent.
         :raises ConnectifHttpError: the subclass of the status.
         :raises NoResponseError: no complete response; the contact may or may not have been changed.
-        :raises NotConnectifError: a 2xx whose body is neither a contact nor empty: a proxy's page, for example.
+        :raises NotConnectifError: a 2xx with a body that is not a JSON object, or an error document: a proxy's page,
+            for example.
         :raises RunStopped: the run must stop; the request waited for the window, and was not sent.
         """
         path = f"/contacts/{path_segment(email)}"
@@ -110,12 +113,13 @@ class ConnectifClient(ImportEndpoints):
     def get_contact(self, email: str) -> Mapping[str, Any] | None:
         """``GET /contacts/{email}``: a contact with its current values; needs the scope "Contacts: Read".
 
-        No documentation of this request is known. Its response, the resource "Contact" or a 404, is inferred from the
-        resource and from the pages of other ``GET`` requests.
+        No documentation of this request is known. Its response, the resource "Contact" or a 404, is inferred from that
+        resource and from the documentation of other ``GET`` requests.
 
         :param email: the contact key; it is sent percent-encoded.
         :return: values by property id, unchanged. The client does not check that they are of this contact. ``None``:
             Connectif's own error document (404) says that there is no such contact.
+        :raises ValueError: the key is empty, ``.`` or ``..``; nothing was sent.
         :raises NotFoundError: a 404 without the error document, possibly from a proxy in between.
         :raises ConnectifHttpError: the subclass of any other status outside 2xx, such as :class:`ForbiddenError` for an
             API key that cannot read contacts.
@@ -146,6 +150,7 @@ class ConnectifClient(ImportEndpoints):
         :param email: the contact key; it is sent percent-encoded.
         :return: ``True`` after a 2xx, which does not prove that there was a contact. ``False``: Connectif's own error
             document (404) says that there is no such contact.
+        :raises ValueError: the key is empty, ``.`` or ``..``; nothing was sent.
         :raises NotFoundError: a 404 without the error document, possibly from a proxy in between.
         :raises ConnectifHttpError: the subclass of any other status outside 2xx, such as :class:`ForbiddenError` for an
             API key that cannot delete contacts.
@@ -172,8 +177,11 @@ class ConnectifClient(ImportEndpoints):
         """``GET /contact-fields/``, all pages: the account's field definitions; needs "Contact fields: Read".
 
         :return: ``ContactField`` objects, unchanged.
-        :raises MalformedResponseError: a response has no ``results``, or one of them is not an object. Or the next page
-            is on another host, outside the base URL, a page that was read before, or the 101st.
+        :raises MalformedResponseError: a response has no list ``results``, or a result is not an object. Or the next
+            page is on another host, outside the base URL, a page that was read before, or the 101st.
+        :raises ConnectifHttpError: the subclass of the status.
+        :raises NoResponseError: no complete response.
+        :raises RunStopped: the run must stop; the request was not sent.
         """
         pages = read_pages(self._transport, "/contact-fields/", _MOST_FIELD_PAGES)
         fields = [entry for page in pages for entry in page]
@@ -182,7 +190,10 @@ class ConnectifClient(ImportEndpoints):
         return fields
 
     def get_store(self) -> Mapping[str, Any]:
-        """``GET /store/``: data of the account; needs the scope "Store: Read"."""
+        """``GET /store/``: data of the account, unchanged; needs the scope "Store: Read".
+
+        The errors are those of :meth:`get_contact`, and :class:`NotFoundError` for every 404.
+        """
         return self._transport.get_object("/store/")
 
     def close(self) -> None:
@@ -190,7 +201,11 @@ class ConnectifClient(ImportEndpoints):
         self._transport.close()
 
     def abort(self) -> None:
-        """End the requests of other threads without a response, send no further ones, and close the quota."""
+        """Stop for good: end the requests of other threads without a response, close the quota, and send nothing more.
+
+        Those requests raise :class:`NoResponseError`, waiting and later ones :class:`RunStopped`. A request on a fresh
+        connection, or for an error report, ends by its own timeout.
+        """
         self._transport.abort()
 
     def send(
@@ -204,9 +219,10 @@ class ConnectifClient(ImportEndpoints):
     ) -> Response:
         """Send one request with a JSON object as its body; the response must have a JSON object, or no body.
 
+        The other arguments, the result and the errors are those of :meth:`patch_contact`.
+
         :param method: ``PATCH``, ``POST`` or ``PUT``.
-        :param path: below the base URL; keys in it must be encoded by :func:`path_segment`.
-        :raises ConnectifHttpError: the subclass of the status. All other errors are those of :meth:`patch_contact`.
+        :param path: below the base URL, with a leading slash; keys in it must be encoded by :func:`path_segment`.
         """
         content = json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
         return self._transport.send_object(
@@ -225,7 +241,5 @@ def path_segment(key: str) -> str:
 
 
 def is_path_key(key: str) -> bool:
-    """Whether a key can be sent by :func:`path_segment` and be written to a journal: printable, and neither empty nor
-    dots.
-    """
+    """Return whether a key can be in a URL and in a journal: it is printable, and neither empty, ``.`` nor ``..``."""
     return key not in ("", ".", "..") and key.isprintable()

@@ -1,8 +1,9 @@
 """Field definitions: types and limits of a contact's properties.
 
-The definitions of the system fields are built in. Those of custom fields are read from the account
-(``GET /contact-fields/``), or given by the operator's argument ``fields``. Source of the built-in definitions: API
-reference, resources "ContactPatch" and "Contact". Source of the form of a definition: resource "ContactField".
+The system fields and their types are built in. Custom fields, and the account's own limits for system fields, are read
+from the account (``GET /contact-fields/``), or given by the operator's argument ``fields``. Source of the built-in
+definitions: API reference, resources "ContactPatch" and "Contact". Source of the form of a definition: resource
+"ContactField".
 """
 
 from __future__ import annotations

@@ -62,10 +62,13 @@ def compare(sent: Mapping[str, JsonValue], body: Any, fields: FieldTable) -> Com
 
 
 def shown_consents(body: Any) -> dict[str, ShownConsent | None]:
-    """Return the consent that a response shows, for each property of :data:`consent.RANKS`; ``None`` if it shows none.
+    """Return the consents that a response shows: an entry for each property of :data:`consent.RANKS`.
 
-    :param body: as in :func:`compare`, or a contact that was looked up. The case of a listed value does not matter.
-        A value that is no text counts as one that is not listed: it may be lower.
+    ``None``: it shows no value, or an empty one. A listed value is returned in lower case. A value that is not listed
+    has the highest rank, but its true rank is not known: look ``value`` up in the list before you use ``rank``. A value
+    that is no text is returned as an empty text, which is not listed.
+
+    :param body: as in :func:`compare`, or a contact that was looked up; ``None``: there is no such contact.
     """
     shown = body if isinstance(body, Mapping) else {}
     return {property_id: _consent(property_id, shown.get(property_id)) for property_id in RANKS}

@@ -47,7 +47,10 @@ class Handover:
         return False
 
     def get(self) -> Any:
-        """Return the next item; ``None`` if none arrives within a quarter of a second."""
+        """Return the next batch; after the last one, :data:`END` or the error that ended the reading (it is not raised).
+
+        ``None``: nothing arrived within a quarter of a second.
+        """
         with suppress(queue.Empty):
             return self._items.get(timeout=_POLL_S)
         return None

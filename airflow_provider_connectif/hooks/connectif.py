@@ -36,11 +36,14 @@ class ConnectifHook(BaseHook):
     """Makes a client from a connection of type ``connectif``.
 
     The API key ``keyId:keySecret`` is the connection's password. Or the key's id is the login, and its secret is the
-    password. The default host is ``https://api.connectif.cloud``; plain http is allowed only for this machine. These
-    extras are optional: ``timeout`` (seconds; default 30), ``connect_timeout`` (seconds; default 5),
-    ``requests_per_minute`` (a cap below the account's own), ``retries`` (attempts for one contact; default 5),
-    ``longest_wait`` (seconds; if Connectif asks for a pause, a task waits at most this long; default 120), ``verify``
-    (``true``, ``false`` or the path of a CA bundle).
+    password. The default host is ``https://api.connectif.cloud``; plain http is allowed only for this machine. All
+    extras are optional. The client uses ``timeout`` (seconds until a response begins, and again until it is complete;
+    default 30), ``connect_timeout`` (seconds; default 5), ``requests_per_minute`` (a cap below the account's own;
+    default: no cap) and ``verify`` (``true``, which is the default, ``false`` or the path of a CA bundle).
+
+    The client sends each request once. Two extras are for the operators: ``retries`` (attempts for one contact; default
+    5) and ``longest_wait`` (seconds that a task waits if Connectif asks for a pause; default 120; for a longer pause,
+    the task is deferred or fails for a retry).
 
     :param connectif_conn_id: the connection's id. The connection is read when it is needed, never in ``__init__``.
     """
@@ -80,11 +83,12 @@ class ConnectifHook(BaseHook):
         return connection_form.hook_field_behaviour()
 
     def get_conn(self, *, connections: int = 8) -> ConnectifClient:
-        """Return a client for the connection; nothing is sent yet.
+        """Return a new client for the connection, with a quota of its own; nothing is sent yet. Close it after use.
 
         :param connections: the number of network connections to keep open: one for each thread that uses the client.
-        :raises ConnectifConfigError: the connection's type, key, host or an extra is not valid; the message never
-            quotes the key.
+        :raises ConnectifConfigError: the connection's type, key, host or an extra is not valid, or a proxy or CA bundle
+            of the environment cannot be used; the message never quotes the key.
+        :raises AirflowNotFoundException: there is no such connection.
         """
         # The HTTP library is loaded when a client is made, not when a DAG that imports an operator is parsed.
         from airflow_provider_connectif.api import client
@@ -114,9 +118,10 @@ class ConnectifHook(BaseHook):
         )
 
     def test_connection(self) -> tuple[bool, str]:
-        """Send ``GET /store/`` once, for the connection form's test button.
+        """Send ``GET /store/`` once, for the connection form's test button; needs the scope "Store: Read".
 
-        :return: whether the key was accepted, and a message; it never quotes the key.
+        :return: whether Connectif responded with the account's data, and a message, which never quotes the key.
+            ``False`` can also mean a missing scope, a used-up rate limit or a fault of the network.
         """
         try:
             client = self.get_conn(connections=1)

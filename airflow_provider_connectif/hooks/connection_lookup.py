@@ -21,10 +21,13 @@ class NoSuchConnectionError(RunFailed, ValueError):
 
 @contextmanager
 def connection_named_by(argument: str, conn_id: str | None) -> Iterator[None]:
-    """Look up a connection in the block. If that fails, the error names the argument.
+    """Turn Airflow's error about a connection that is looked up in the block into one that names the argument.
+
+    The block should do nothing else: its ``ImportError``, ``AttributeError`` and ``ValueError`` count as such errors. A
+    :class:`RunFailed` and other exceptions pass unchanged.
 
     :param argument: an argument of the operator or an option of the command, such as ``sql_conn_id``.
-    :param conn_id: the argument's value.
+    :param conn_id: the argument's value, for the message.
     :raises NoSuchConnectionError: Airflow does not know the connection, cannot read it, or does not have the package
         for its type. Airflow's message is not shown: for a malformed URI it quotes the password.
     """

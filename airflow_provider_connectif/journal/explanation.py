@@ -1,6 +1,7 @@
 """The journal's knowledge of one contact in one sync, for the command line and for the page.
 
-It contains no value of the contact. The reasons are those that the journal has stored.
+It has digests of the values of properties, not the values. One entry is personal data: ``LastOutcome.spelling``, the
+contact's key as it was sent. The reasons are those that the journal has stored.
 """
 
 from __future__ import annotations

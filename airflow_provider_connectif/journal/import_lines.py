@@ -207,7 +207,7 @@ class ImportLines:
             connection.execute(sa.update(self._pending).where(of_these).values(file=-1 - pending.file))
 
     def remove(self, numbers: Sequence[int]) -> None:
-        """Remove contacts that are no longer in a file.
+        """Remove from the journal contacts that none of the plan's files has any more. No outcome is recorded.
 
         :param numbers: the numbers of their rows in the source.
         """

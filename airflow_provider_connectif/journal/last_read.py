@@ -84,7 +84,7 @@ class ReadRecord:
             self._save(replace(Reads.parse(self.seen), asker=self.asker))
 
     def has_changed(self) -> bool:
-        """Whether another task has written the record in the meantime."""
+        """Return whether another task has written the record since this process last loaded or wrote it."""
         return self._text() != self.seen
 
     def save(

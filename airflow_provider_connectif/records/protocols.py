@@ -52,13 +52,18 @@ class Client(Protocol):
         """Return one import."""
 
     def abort(self) -> None:
-        """End all requests, also those of other threads: they get no response, and no further one is sent."""
+        """Stop for good: end the requests of other threads without a response, and send nothing more."""
 
     def list_imports(self) -> Iterable[Import]:
         """Return all imports of the account."""
 
     def download_error_report(self, url: str, sink: BinaryIO) -> int:
-        """Download the error report of an import into a sink."""
+        """Write the error report of an import to a sink, and return the number of bytes.
+
+        :param url: the report's address, from a new :meth:`get_import`.
+        :param sink: after an error it may have a part of the report.
+        :raises ErrorReportError: the report could not be fetched.
+        """
 
     def patch_contact(self, email: str, patch: Any, *, is_own: IsOwn, on_fresh_connection: bool) -> Response:
         """Create or update one contact; ``patch`` has its properties by id."""

@@ -75,9 +75,10 @@ class Resource(Protocol):
         """Describe how rows become changes, in one line, for the log."""
 
     def check(self, columns: Sequence[Any] | None = None) -> None:
-        """Check the arguments before anything is read or sent.
+        """Check the arguments: while the DAG is parsed, and again with the source's columns before anything is sent.
 
-        :param columns: the columns of the source, if they are known.
+        :param columns: the columns of the source, or those of its first rows if it names none. ``None``: not known yet,
+            or the source has no rows; then only what does not depend on them is checked.
         :raises RunFailed: final; names every fault.
         """
 

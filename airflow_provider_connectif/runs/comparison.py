@@ -141,12 +141,13 @@ class Comparison:
         self.came_back += 1
 
     def _known_digest(self, row: Row, digest: str, key: str, line: Line, *, is_settled: bool) -> str:
-        """Return a row's digest in the form of its line. An earlier version may have written the line with the digest
-        of the row's converted values.
+        """Return the digest by which a row's line knows the row; ``digest`` if the line knows neither of two.
 
-        An acknowledged row gets its new digest, so that the next run finds it unchanged without converting it.
+        The line has ``digest``, or, if an earlier version has written it, the digest of the row's converted values. An
+        acknowledged line of an earlier version gets ``digest``, so that the next run need not convert the row.
 
-        :param is_settled: whether no other row of the key is to be sent.
+        :param digest: the digest that this version makes of the row, usually from the database's texts.
+        :param is_settled: whether no other row of the key is to be sent; otherwise the line stays as it is.
         """
         known = (line.row_digest, line.refused_digest, line.invalid_digest)
         if digest in known or not any(known):

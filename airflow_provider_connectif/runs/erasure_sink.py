@@ -70,10 +70,12 @@ class ErasureSink(RequestSink):
     :param confirmation: writes the receipts.
     :param forgetting: removes people from the journal.
     :param imports: polls imports.
-    :param most: the most people to delete.
+    :param most: the most people that a plan may have; a plan with more is refused, and nobody is deleted.
     :param suppresses: whether to write people to the suppression list.
-    :param map_index: the map index of the task instance.
-    :param may_defer: whether to wait for uploads without a worker.
+    :param map_index: the map index of the task instance; an attempt skips people who have a receipt of this task.
+    :param may_defer: whether the task is deferred while it waits for uploads.
+    :param comes_back: as in :class:`RequestSink`.
+    :param plan_max_age_s: as in :class:`RequestSink`.
     """
 
     def __init__(

@@ -108,7 +108,7 @@ class Plan:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the plan for XCom, JSON-ready."""
+        """Return the plan for XCom and the journal, JSON-ready; ``to_delete`` is an entry only in an erasure."""
         whole = asdict(self)
         if self.way != ERASE:
             del whole["to_delete"]
