@@ -32,7 +32,7 @@ class ApiKey:
         :raises ConnectifConfigError: there is no key, or it is not valid. The error's text never quotes the key.
         """
         if not password:
-            raise ConnectifConfigError("the connection has no API key: store keyId:keySecret as its password")
+            raise ConnectifConfigError("the Connectif connection has no API key: store keyId:keySecret as its password")
         whole = password if not login or password.startswith(f"{login}:") else f"{login}:{password}"
         if any(not "!" <= character <= "~" for character in whole):
             raise ConnectifConfigError(
@@ -68,15 +68,17 @@ def base_url(host: str | None, port: int | None = None) -> str:
         parts = urlsplit(text if "://" in text else f"https://{text}")
         named_port = parts.port
     except ValueError:
-        raise ConnectifConfigError("the connection's host is not a valid address") from None
+        raise ConnectifConfigError("the Connectif connection's host is not a valid address") from None
     name = parts.hostname
     if parts.scheme not in ("https", "http") or not name:
-        raise ConnectifConfigError("the connection's host must be a host name, or a URL that starts with https://")
+        raise ConnectifConfigError(
+            "the Connectif connection's host must be a host name, or a URL that starts with https://"
+        )
     if not _is_host(name):
-        raise ConnectifConfigError("the connection's host is not a valid address")
+        raise ConnectifConfigError("the Connectif connection's host is not a valid address")
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise ConnectifConfigError(
-            "the connection's host must be an address only: no user, password, query or fragment"
+            "the Connectif connection's host must be an address only: no user, password, query or fragment"
         )
     if parts.scheme == "http" and not is_loopback(name):
         raise ConnectifConfigError(
@@ -85,7 +87,7 @@ def base_url(host: str | None, port: int | None = None) -> str:
     shown = f"[{name}]" if ":" in name else name
     effective = named_port or port or None
     if effective and not 0 < effective <= _LARGEST_PORT:
-        raise ConnectifConfigError("the connection's port must be a number from 1 to 65535")
+        raise ConnectifConfigError("the Connectif connection's port must be a number from 1 to 65535")
     if effective and effective != {"https": 443, "http": 80}[parts.scheme]:
         shown = f"{shown}:{effective}"
     return f"{parts.scheme}://{shown}{parts.path.rstrip('/')}"

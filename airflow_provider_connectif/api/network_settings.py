@@ -45,7 +45,8 @@ def network_settings(url: str, verify: bool | str) -> NetworkSettings:
     found: bool | str = settings["verify"] if settings["verify"] is not None else True
     # Plain http needs no certificate, but a path that the connection names must exist.
     if isinstance(found, str) and (isinstance(verify, str) or url.startswith("https:")):
-        _check_bundle(found, "the connection's extra 'verify'" if isinstance(verify, str) else _bundle_variable())
+        source = "the Connectif connection's extra 'verify'" if isinstance(verify, str) else _bundle_variable()
+        _check_bundle(found, source)
     # A proxy of the environment must not carry requests for this machine, with the API key, to another machine.
     proxies = {} if is_local else dict(settings["proxies"])
     proxy = select_proxy(url, proxies) if proxies else None

@@ -63,8 +63,8 @@ def opened_journal(argument: str | None, *, writes: bool = False) -> Iterator[Op
         version = database.create(read_only=True)
         if version is None:
             raise CommandFailed(
-                f"connection {place.conn_id!r} has no journal {place.table!r}: its first run creates it, "
-                "or it has another name"
+                f"connection {place.conn_id!r} has no journal {place.table!r}: the first run of a sync creates it; "
+                "if its table has another name or schema, give CONN_ID:SCHEMA.TABLE"
             )
         yield OpenJournal(place, database, version)
     finally:

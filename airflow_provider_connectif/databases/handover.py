@@ -47,7 +47,7 @@ class Handover:
         return False
 
     def get(self) -> Any:
-        """Return the next batch; after the last one, :data:`END` or the error that ended the reading (it is not raised).
+        """Return the next batch; after the last one, :data:`END`, or the error that ended the reading, unraised.
 
         ``None``: nothing arrived within a quarter of a second.
         """

@@ -100,10 +100,10 @@ class JournalConnection:
             raise JournalError(f"no journal on connection {self.conn_id!r}: it is not an SQL connection", final=True)
         run = f"{context['dag'].dag_id}/{context['run_id']}" if "run_id" in context and "dag" in context else "by hand"
         task = _task(context.get("ti"))
-        names = {"sync_id": self.sync_id, "dag_id and run_id together": run, "task_id": task}
+        names = {"sync_id": self.sync_id, "dag_id/run_id": run, "task_id[map_index]": task}
         if too_long := [f"{name} has {len(text)}" for name, text in names.items() if len(text) > LONGEST_NAME]:
             raise JournalError(
-                f"the journal's names have at most {LONGEST_NAME} characters; {' and '.join(too_long)}", final=True
+                f"the journal stores names of at most {LONGEST_NAME} characters; {', '.join(too_long)}", final=True
             )
         engine = _checked_engine(hook, self.conn_id, "ro" if read_only else "create")
         settings = JournalSettings(

@@ -152,11 +152,11 @@ def _extra(connection: Connection) -> Mapping[str, Any]:
     try:
         parsed = json.loads(connection.extra or "{}")
     except (ValueError, RecursionError):
-        raise ConnectifConfigError("the connection's extra is not valid JSON") from None
+        raise ConnectifConfigError("the Connectif connection's extra is not valid JSON") from None
     if parsed is None:
         return {}
     if not isinstance(parsed, Mapping):
-        raise ConnectifConfigError("the connection's extra must be a JSON object")
+        raise ConnectifConfigError("the Connectif connection's extra must be a JSON object")
     extra: Mapping[str, Any] = connection.extra_dejson  # reading it also masks its secrets in the log
     return extra
 
@@ -177,7 +177,7 @@ def _extra_value(extra: Mapping[str, Any], name: str, convert: Callable[[Any], T
         except (TypeError, ValueError, OverflowError):
             converted = None
     if converted is None:
-        raise ConnectifConfigError(f"the connection's extra {name!r} must be {rule}")
+        raise ConnectifConfigError(f"the Connectif connection's extra {name!r} must be {rule}")
     return converted
 
 

@@ -44,7 +44,7 @@ def _options(value: list[str]) -> str:
         if OPTION_SEPARATOR in option:
             raise InvalidValue(
                 f'cannot be imported: an option id has a "{OPTION_SEPARATOR}", which separates the options in a file; '
-                "ContactPatchOperator can send it"
+                "a PATCH can send this value"
             )
     return OPTION_SEPARATOR.join(value)
 

@@ -106,7 +106,7 @@ def _settlement(
 
     :param report: receives these counts; it is not the report of this run.
     """
-    tally = ImportTally(report)
+    tally = ImportTally(report, is_earlier=True)
     contacts = StoredContacts(lines, mapping, state)
     on_existing: OnExisting = next((known for known in ON_EXISTING if known == state.run.get("on_existing")), "update")
     context = replace(context, rules=replace(context.rules, on_existing=on_existing))

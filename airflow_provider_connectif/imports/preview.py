@@ -117,7 +117,8 @@ class ImportPreview:
             describe_seconds(self._seconds),
         )
         time = f"about {describe_seconds(self._patch_seconds)}" if self._patch_seconds else "less than a minute"
-        log.info(wording.COST_BY_PATCH, self._by_patch.describe(), allowance, time)
+        at_most = "" if self._by_patch.least == self._by_patch.most or not self._patch_seconds else "at most "
+        log.info(wording.COST_BY_PATCH, self._by_patch.describe(), allowance, at_most + time)
         if self._advises and self._files and self._patch_seconds < self._seconds:
             log.warning(wording.PATCH_IS_FASTER)
 

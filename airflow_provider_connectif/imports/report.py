@@ -198,14 +198,14 @@ def fetch_report(context: ImportContext, one: Import, path: Path, pause: Callabl
     :param path: the file to write.
     :param pause: waits for some seconds.
     """
-    why = "there is no error report"
+    why = "Connectif names none"
     for attempt in range(_ADDRESSES):
         if attempt:
             pause(_BETWEEN_ADDRESSES_S * attempt)
             with suppress(ConnectifHttpError, NoResponseError, MalformedResponseError):
                 one = context.client.get_import(one.id)
         if one.error_report_url is None:
-            why = "there is no error report"
+            why = "Connectif names none"
             continue
         try:
             with path.open("wb") as sink:

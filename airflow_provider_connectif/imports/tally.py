@@ -25,7 +25,9 @@ FAILURES_BY_FATE: dict[Fate, tuple[Verdict, str]] = {
     ),
     Fate.GONE: (Verdict.TRY_AGAIN, "import {id} no longer exists: it was deleted before this task saw its result"),
 }
-"""The verdict on a run and its message, if an import did not finish: by the fate of that import."""
+"""The verdict on a run and its message, if an import did not finish: by the fate of that import.
+
+What follows the semicolon is not said about the imports of an earlier run or attempt."""
 
 
 @dataclass
@@ -35,11 +37,14 @@ class ImportTally:
     :param report: receives the outcomes and the rejected rows.
     :param failures: failures of imports; with one of them the run does not succeed.
     :param unaccounted: number of contacts in finished imports whose outcome is not known.
+    :param is_earlier: whether these imports are those of an earlier run or attempt. The messages of their failures have
+        no step: this run sends the rows again.
     """
 
     report: Report
     failures: list[ImportFailed] = field(default_factory=list)
     unaccounted: int = 0
+    is_earlier: bool = False
 
     def note_end(self, sent: SentFile, one: Import, fate: Fate, numbers: Numbers, *, is_keep: bool) -> None:
         """Note a failure, if the run cannot succeed with this end of an import.
@@ -49,6 +54,8 @@ class ImportTally:
         """
         if fate in FAILURES_BY_FATE:
             verdict, words = FAILURES_BY_FATE[fate]
+            if self.is_earlier:
+                words = words.partition(";")[0]
             done, rows = numbers.taken + numbers.refused, plural(sent.rows, "row")
             self.failures.append(ImportFailed(verdict, words.format(id=one.id, done=done, rows=rows)))
         elif numbers.missing and not (is_keep and numbers.is_trusted):

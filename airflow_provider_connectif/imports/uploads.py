@@ -120,12 +120,13 @@ class Uploads:
                 )
                 is_one_new = True
         if is_one_new:
+            ids = [sent.import_id for sent in state.files if sent.import_id is not None]
             log.info(
                 wording.ALL_UPLOADED,
-                plural(len(state.files), "file"),
+                plural(len(ids), "file"),
                 plural(sum(sent.rows for sent in state.files), "line"),
                 plural(sum(group.rows for group in state.groups), "contact"),
-                listed([str(sent.import_id) for sent in state.files]),
+                listed(ids),
             )
         return True
 
@@ -196,7 +197,7 @@ class Uploads:
                 raise kind(Verdict.FAILED, words, http_error(failure))
             is_last = failures >= client.tries
             again = wording.NEXT_UPLOAD.format(next=failures + 1, tries=client.tries)
-            self._context.log.warning(wording.UPLOAD_FAILED, failure, wording.LAST_UPLOAD if is_last else again)
+            self._context.log.warning(wording.UPLOAD_FAILED, place, failure, wording.LAST_UPLOAD if is_last else again)
             if is_last:
                 raise ImportFailed(Verdict.TRY_AGAIN, f"A file could not be uploaded in {failures} attempts: {failure}")
             self._context.report.effort.add_failure(str(failure))

@@ -244,12 +244,11 @@ class Watch:
             return "no file is uploaded"
         with_import = [sent for sent in files if sent.import_id is not None]
         running = [str(sent.import_id) for sent in with_import if not sent.is_settled]
-        seen = [self._seen[sent.import_id] for sent in with_import if sent.import_id in self._seen]
-        done = sum((one.success or 0) + (one.errors or 0) for one in seen)
-        words = (
-            f"{len(with_import) - len(running)} of {plural(len(with_import), 'import')} finished, {done:,} of "
-            f"{plural(sum(sent.rows for sent in files), 'row')} processed"
-        )
+        words = f"{len(with_import) - len(running)} of {plural(len(with_import), 'import')} ended"
+        if all(sent.import_id in self._seen for sent in with_import if sent.is_settled):  # by polls of this process
+            seen = [self._seen[sent.import_id] for sent in with_import if sent.import_id in self._seen]
+            done = sum((one.success or 0) + (one.errors or 0) for one in seen)
+            words += f", {done:,} of {plural(sum(sent.rows for sent in files), 'row')} processed"
         if len(with_import) < len(files):
             words += f"; {plural(len(files) - len(with_import), 'file')} not uploaded"
         if running:

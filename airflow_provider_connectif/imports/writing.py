@@ -28,7 +28,7 @@ from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.records.rows import InvalidRow
 from airflow_provider_connectif.reporting import wording
-from airflow_provider_connectif.reporting.formats import describe_bytes, describe_seconds, plural
+from airflow_provider_connectif.reporting.formats import describe_bytes, plural
 
 
 class Split:
@@ -180,12 +180,10 @@ def write_files(
     made = files.close()
     if made:
         report.log.info(
-            wording.READ_INTO_FILES,
-            plural(report.tally.read, "row"),
-            describe_seconds(report.effort.duration_s),
-            plural(files.rows, "contact"),
+            wording.WRITTEN_INTO_FILES,
             plural(len(made), "file"),
             describe_bytes(sum(file.size for file in made)),
+            plural(files.rows, "contact"),
         )
     if files.incomplete and journal is not None:
         report.log.info(

@@ -10,7 +10,7 @@ from __future__ import annotations
 # The beginning
 
 DELIVERING = "Delivering %s to %s%s"
-CHECKING = "Checking %s for %s, without sending%s"
+CHECKING = "Checking %s, without sending it to %s%s"
 DELETING = "Deleting the contacts in %s at %s%s"
 NEW_SYNC = "The journal has no rows of sync %r yet: every row counts as new"
 
@@ -32,8 +32,9 @@ SCOPE_MISSING = (
     "  Give the key this scope, or give the operator your own definitions (fields=)"
 )
 OTHER_OWNER = (
-    "Other syncs of this journal also write properties of this sync%s\n"
-    "  Map a consent property in one sync only, unless the syncs write to different accounts"
+    "Other syncs of this journal have also written consents of this sync in the last 30 days%s\n"
+    "  Each sync takes the other's values for the person's own decision, and does not raise them\n"
+    "  Map a consent in one sync only; ignore this if the other sync no longer runs, or has another account"
 )
 JOURNAL_OPTIONS_LEFT_OUT = (
     "The journal's connection %r has options in its extra that the driver does not know; they are ignored\n"
@@ -58,37 +59,49 @@ DEFERRED_EARLY = "Stopped before the counts of the run were loaded; the log befo
 
 # Imports
 
-READ_INTO_FILES = "Read %s in %s: %s in %s, together %s"
-BLANK_TEXTS = "%s blank texts left out of the import; the journal does not count them as delivered"
+WRITTEN_INTO_FILES = "Wrote %s, together %s, with %s"
+BLANK_TEXTS = (
+    "%s blank texts, which an import cannot set\n"
+    "  Their other values are imported; a PATCH of the same sync sends the blank texts, too"
+)
 TOO_MANY_LOOK_UPS = (
     "The source lowered consents of %s; one import looks up %s at most, so it looks up none\n"
-    "  Consequence: %s kept from now on, and never raised again by this sync"
+    "  Withdrawn consents are sent, consents that were lowered to a middle value are not\n"
+    '  %s the person\'s own from now on: only a PATCH with resubscribe="always" raises them again'
 )
 NO_IMPORT = (
     "The API key cannot import (403), so the plan goes by PATCH: %s\n"
-    '  Give the key the scopes Imports: Write and Imports: Read, or set via="patch"'
+    "  Either the key does not have the scopes Imports: Write and Imports: Read, or the account is blocked\n"
+    '  Give the key these scopes, or set via="patch"'
 )
-NO_PATCH = "The API key cannot write contacts (403), so all of them go into files"
+NO_PATCH = "The API key cannot write contacts (403), so all contacts of the source go into files"
 NO_PATCH_OF_CONSENTS = (
-    "The API key cannot write contacts (403): %s kept, since only a PATCH shows their values\n"
-    "  Give the key the scope Contacts: Write, so that changes of the source can raise consents"
+    "The API key cannot write contacts (403), and only the response to a PATCH allows to raise a consent\n"
+    "  Withdrawn consents are sent in the files\n"
+    "  %s the person's own from now on: this sync does not raise them later\n"
+    "  Give the key the scope Contacts: Write before the next change of a consent"
 )
 BY_PATCH = "Delivering %s by PATCH"
 FOLLOWING_WHO_LEFT = "Carrying out on_removed for the contacts that left the source, by PATCH or DELETE"
 UPLOADED = "Import %s: file %d of %d, %s, %s, columns: %s%s"
 ALL_UPLOADED = "Uploaded %s: %s for %s\n  Imports: %s"
 IMPORT_ENDED = "Import %s: %s; %s, %s taken, %s rejected%s"
-NO_ERROR_REPORT = "Import %s: its error report could not be downloaded\n  %s"
+NO_ERROR_REPORT = (
+    "Import %s: which rows were rejected is not known, since there is no error report: %s\n"
+    "  The journal acknowledges no contact of its file, so a later run sends them again"
+)
 REPORT_NOT_STORED = "Import %s: its error report could not be stored\n  %s"
 UNKNOWN_STATE = "Import %s: its state is not documented (%s); waiting for a documented one"
-UPLOAD_FAILED = "A file could not be uploaded: %s\n  %s"
-LAST_UPLOAD = "This was the last attempt"
-NEXT_UPLOAD = "Attempt {next} of {tries} follows when all imports that began since this attempt have finished"
+UPLOAD_FAILED = "It is not certain that file %s was uploaded: %s\n  %s"
+LAST_UPLOAD = "This attempt of the task does not upload it again"
+NEXT_UPLOAD = "Upload {next} of {tries} follows when no import that this upload may have begun is open"
 QUEUE_FULL = "The queue of imports is full, imports of the app included: waiting for room"
 QUEUE_FULL_DEFERRED = "The queue of imports is full, imports of the app included: waiting without a worker"
 WAITING_FOR_IMPORTS = "Waiting: %s%s"
 WAITING_FOR_LOST_UPLOAD = (
-    "Waiting for %s of this account: an upload without a response may have begun one of them\n  Imports: %s"
+    "Waiting for %s of this account: an earlier upload may have begun one of them\n"
+    "  Otherwise its older values could be set last\n"
+    "  Imports: %s"
 )
 IMPORTS_DEFERRED = "Deferred, without a worker, until %s at the latest\n  %s"
 PAUSE_TOO_LONG_FOR_WORKER = "Connectif asks for a delay that is too long for a worker"
@@ -96,22 +109,22 @@ CONTINUING_IMPORTS = "Continuing with the imports of an earlier process%s"
 ONLY_WAITING = "Nothing is read or uploaded: the task only waits for these imports"
 UPLOADS_UNKNOWN = "Continuing after a deferral: what was uploaded is no longer known; reading the source again"
 EARLIER_ATTEMPT = (
-    "An earlier attempt did not upload everything: its imports must finish, then the source is read again\n  %s"
+    "An earlier attempt did not deliver everything: its imports must finish, then the source is read again\n  %s"
 )
 EARLIER_ATTEMPT_LEFT = (
-    "An earlier attempt did not carry out on_removed for all contacts that left the source\n"
+    "An earlier attempt ended before on_removed was carried out for all contacts that left the source\n"
     "  Its imports must finish, then the source is read again\n"
     "  %s"
 )
-TROUBLE_OF_EARLIER_ATTEMPT = "Earlier attempt: %s"
+TROUBLE_OF_EARLIER_ATTEMPT = "Earlier attempt: %s\n  This attempt sends its rows again"
 TRIGGER_GAVE_UP = "The triggerer cannot poll the imports; the task polls instead\n  %s"
 EARLIER_RUN = "This run sends nothing until the imports of an earlier run have finished\n  Earlier run: %s"
 EARLIER_RUN_DEFERRED = (
     "Imports of an earlier run have not finished: deferred, next check at {again}\n  Earlier run: {run_id}"
 )
-EARLIER_RUN_FINISHED = "The imports of the earlier run have finished\n  %s, %s rejected"
-EARLIER_RUN_SETTLED = "Another task of this run has settled the imports of the earlier run"
-TROUBLE_OF_EARLIER_RUN = "Earlier run: %s"
+EARLIER_RUN_FINISHED = "The imports of the earlier run have ended\n  %s\n  Rejected: %s"
+EARLIER_RUN_SETTLED = "Another process has taken over the imports of the earlier run"
+TROUBLE_OF_EARLIER_RUN = "Earlier run: %s\n  This run sends those of its rows that are still in the source"
 
 # Responses
 
@@ -132,7 +145,7 @@ CANNOT_READ_CONTACTS = (
 # A check
 
 COST_BY_IMPORT = "By import: %s, at least %s and %s; how long Connectif processes a file is not documented"
-COST_BY_PATCH = "By PATCH: %s, at %s %s"
+COST_BY_PATCH = "By PATCH: %s; at %s, this takes %s"
 PATCH_IS_FASTER = "PATCH would be faster: ContactPatchOperator takes the same arguments and keeps the same journal"
 EXAMPLE = "Example, row %d, values masked:\n  %s"
 CHECKED = "Checked %s, no %s sent: %s"

@@ -101,7 +101,8 @@ class Planning:
                 self._report.log.warning(_NOT_COUNTED, departures.only_counted)
             else:
                 self._report.log.warning(
-                    "on_removed is not carried out for %s that left the source: %s",
+                    "on_removed is not carried out for %s that left the source: %s\n"
+                    "  A later run carries it out for those that have certainly left",
                     plural(departures.count, "contact"),
                     departures.only_counted,
                 )

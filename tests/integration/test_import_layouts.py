@@ -330,7 +330,7 @@ def test_killed_while_files_were_left_the_next_attempt_reads_again(
     assert len(uploaded(strict)) == 10
     newer = [{**row, "_name": "newer"} if n % 7 == 0 else row for n, row in enumerate(source)]
     process = Process(tmp_path, "night", import_rows, rows=newer, tries_before=1, timeout=60, **arguments)
-    process.wait_until_it_says("An earlier attempt did not upload everything")
+    process.wait_until_it_says("An earlier attempt did not deliver everything")
     strict.update(import_hold=None, import_workers=1)
     run = process.end(120)
     assert run.state == "success", run.error
@@ -460,7 +460,9 @@ def test_a_check_states_what_both_ways_take(
     assert summary["run_duration_s"] == {10: 30.0, 11: 50.0}[summary["files"]]
     lines = provider_lines("".join(capfd.readouterr()))
     assert any(line.startswith(f"By import: {summary['files']} files, at least ") for line in lines)
-    assert any(line.startswith(f"By PATCH: {count:,} requests, at 100 requests a minute ") for line in lines)
+    assert any(
+        line.startswith(f"By PATCH: {count:,} requests; at 100 requests a minute, this takes ") for line in lines
+    )
     assert any("PATCH would be faster" in line for line in lines) == is_warned_of
     assert strict.uploads == []
 

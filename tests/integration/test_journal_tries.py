@@ -78,7 +78,7 @@ def test_a_task_whose_name_is_too_long_for_the_journal_is_refused_in_words(
 ) -> None:
     run = deliver("n" * 251, rows=[ANA])
     assert (run.state, strict.received) == ("failed", 0)
-    assert str(run.error) == ("the journal's names have at most 250 characters; dag_id and run_id together has 255")
+    assert str(run.error) == ("the journal stores names of at most 250 characters; dag_id/run_id has 255")
 
 
 def test_a_table_whose_name_is_too_long_is_refused_in_words(

@@ -53,8 +53,8 @@ def test_imports_that_a_log_only_counts_are_known_to_the_task() -> None:
     # One of those that the list only counts has a line of its own; then the others are fewer.
     assert imports_not_named("\n".join([uploaded, "Waiting for import 05"]), ids) == 1
     # A process was killed while it uploaded; the next one says how many it had uploaded.
-    killed = r"An earlier attempt did not upload everything: its imports must finish, then the source is read again\n"
-    killed += r"  0 of %s finished, 0 of 9 rows processed;"
+    killed = r"An earlier attempt did not deliver everything: its imports must finish, then the source is read again\n"
+    killed += r"  0 of %s ended, 0 of 9 rows processed;"
     killed += r"\n      still running: 01 (uploaded), 02 (uploaded), 03 (uploaded) and 5 more"
     assert imports_not_named(killed % "8 imports", ids) == 5
     assert imports_not_named((killed % "1 import").replace(", 02 (uploaded), 03 (uploaded) and 5 more", '"'), ids) == 0

@@ -49,10 +49,11 @@ def test_all_other_syncs_are_one_warning(open_journal: OpenJournal) -> None:
     (words,) = log
     syncs = ", ".join(f"'sync {number}'" for number in range(8))
     assert words.split("\n") == [
-        "Other syncs of this journal also write properties of this sync",
+        "Other syncs of this journal have also written consents of this sync in the last 30 days",
         f"  {STATUS}: 'sync 0'",
         f"  {NEWS}: {syncs} and 2 more",
-        "  Map a consent property in one sync only, unless the syncs write to different accounts",
+        "  Each sync takes the other's values for the person's own decision, and does not raise them",
+        "  Map a consent in one sync only; ignore this if the other sync no longer runs, or has another account",
     ]
     warn_of_other_owners(journal, "", {"_name"}, log)  # type: ignore[arg-type]
     assert len(log) == 1

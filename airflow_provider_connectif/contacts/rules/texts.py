@@ -84,7 +84,7 @@ def _json_form(value: Any) -> Any:
         return sorted(value, key=repr)
     text = str(value)
     if text.startswith("<") and " at 0x" in text:
-        raise TypeError("an object that is printed with its address")
+        raise TypeError("the object's text has its memory address, which differs in each process")
     return text
 
 

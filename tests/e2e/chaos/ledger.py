@@ -21,7 +21,7 @@ _INVALID, _REFUSED = "no address ", "refused"
 
 _LISTED = re.compile(r"Imports: (\w+(?:, \w+)*)(?: and ([\d,]+) more)?")
 _OF_A_KILLED_ATTEMPT = re.compile(
-    r"An earlier attempt did not upload everything: its imports must finish, then the source is read again"
+    r"An earlier attempt did not deliver everything: its imports must finish, then the source is read again"
     r'\W+n?\W*[\d,]+ of ([\d,]+) imports? ([^"]*)'
 )
 
