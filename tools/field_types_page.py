@@ -14,7 +14,8 @@ _INTRODUCTION = """\
 # Field types
 
 This page has for each type of field the values that a column may have, the JSON that is sent, and the values that make
-a row `invalid`. An invalid row is counted by column and rule, written to `rejects_path`, and costs no request.
+a row `invalid`. An invalid row is counted by column and rule, written to `rejects_path`, and costs no request,
+unless it withdraws a [consent](ownership.md#consent), which is sent alone.
 `tools/field_types_page.py` writes this page from the table in the code; a test compares both.
 
 The type of a custom field comes from the account (`GET /contact-fields/`) with `fields="live"`, or from your argument
@@ -25,7 +26,8 @@ array.
 
 A date field contains a day (`yyyy-mm-dd`). The day of a moment depends on the time zone. So a moment with a time zone
 is accepted only if it is midnight in that zone, and counts as that day. Cast other moments to a date in the query. A
-datetime without a time zone is sent with its own day and time, so its day never changes.
+datetime without a time zone is sent with its own day and time, so its day never changes; for
+`_birthdate` it must be midnight.
 
 `None` and empty lists are left out (`nulls="omit"`) or sent as `null` and `[]` (`nulls="clear"`). `null` is never sent
 to boolean, checkbox and required fields, which always have a value, nor to consents: a missing consent is not a

@@ -221,5 +221,5 @@ class Adapter(HTTPAdapter):
         return manager
 
     def abort(self) -> None:
-        """End the running requests of other threads: they get no response."""
+        """End the requests of other threads, without a response, and let no later connection work. Final."""
         self._connections.abort()

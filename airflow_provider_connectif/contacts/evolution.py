@@ -71,9 +71,10 @@ def decided(change: Patch, split: Split) -> Patch:
 
 
 def created_again(change: Patch) -> Patch:
-    """Return the change that sends the rest of a row whose contact was deleted at Connectif.
+    """Return the change that sends the rest of a row after its contact was deleted at Connectif.
 
-    The reason for the deletion is not known, so no consent above the lowest rank is sent: these are kept.
+    The rest is everything that the last request did not carry; it may be empty. The reason for the deletion is not
+    known. So consents above the lowest rank are not sent, and belong to the person from now on: :func:`with_kept`.
     """
     unsent = {**change.others, **change.later}
     kept = raised(unsent)

@@ -15,7 +15,11 @@ class RowForm(Protocol):
         """Return about how many bytes fetched rows take."""
 
     def batch_of(self, columns: Sequence[str], rows: Sequence[Any]) -> Sequence[Row]:
-        """Return a batch of fetched rows, of at least one row."""
+        """Convert fetched rows to a batch.
+
+        :param columns: the column names, in the order of the values; not used if the rows are mappings.
+        :param rows: one row or more, as the cursor has returned them.
+        """
 
 
 class ValueForm:
@@ -28,7 +32,11 @@ class ValueForm:
         return weight_of_rows(rows)
 
     def batch_of(self, columns: Sequence[str], rows: Sequence[Any]) -> Sequence[Row]:
-        """Return a batch of fetched rows, of at least one row."""
+        """Convert fetched rows to a batch.
+
+        :param columns: the column names, in the order of the values; not used if the rows are mappings.
+        :param rows: one row or more, as the cursor has returned them.
+        """
         return without_marks(rows) if isinstance(rows[0], Mapping) else RowBatch(columns, rows)
 
 

@@ -80,7 +80,11 @@ class MySqlForm(ValueForm):
         self._converters = converters
 
     def batch_of(self, columns: Sequence[str], rows: Sequence[Any]) -> Sequence[Row]:
-        """Return a batch of fetched rows, of at least one row."""
+        """Convert fetched rows to a batch.
+
+        :param columns: the column names, in the order of the values; not used if the rows are mappings.
+        :param rows: one row or more, as the cursor has returned them.
+        """
         if isinstance(rows[0], Mapping):
             return super().batch_of(columns, rows)
         converted = [list(row) for row in rows]

@@ -246,9 +246,12 @@ class Delivery:
             self._end(stop)
 
     def write_doubts(self, doubts: Doubts | None) -> None:
-        """Record in the journal that waiting changes are about to be sent, and release them; for the submitting thread.
+        """Let the changes that wait for the journal be sent, except those of suppressed people.
 
-        :param doubts: records them; ``None``: nothing is recorded.
+        Before that, they and some of the next changes are recorded as in doubt, as far as needed, and the suppression
+        list is read for them. Only the submitting thread calls this, several times a second.
+
+        :param doubts: records the changes and reads the list; ``None``: every waiting change is sent.
         """
         self._gate.write(doubts)
 

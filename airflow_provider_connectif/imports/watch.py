@@ -190,13 +190,16 @@ class Watch:
             self.waiting.before_retry(failures, retry_after_s(failure))
 
     def until_none_is_open(self, since: float, ours: Container[str]) -> None:
-        """Wait for every import that an upload without a response may have begun.
+        """Wait for every import that an upload without a response may have begun; their results are not used.
 
         It is not known which import is from that upload. That does no harm: a file may be imported twice, as long as no
         older file is imported after it. The list is read three times, since an import may appear in it a moment later.
 
         :param since: as in :meth:`open_imports`.
         :param ours: as in :meth:`open_imports`.
+        :raises ImportFailed: the time of the run has passed, Connectif refuses the API key, or the list cannot be read.
+        :raises WaitTooLong: Connectif asks for a longer pause than a worker may wait.
+        :raises RunStopped: the run must stop.
         """
         left = list[str]()
 

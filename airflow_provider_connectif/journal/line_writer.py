@@ -79,9 +79,7 @@ class LineWriter:
 
     @property
     def generation(self) -> int:
-        """The number, among all processes of the sync, of the process that sent the rows. Newer processes have higher
-        numbers.
-        """
+        """The generation of the process that sent the rows: higher than that of each earlier process of the sync."""
         return self._lease.generation if self._generation is None else self._generation
 
     def settle_planned(self, place: int) -> None:

@@ -33,9 +33,9 @@ class ShownKeys:
         """Number of keys added, repeated ones included."""
 
     def add(self, keys: Iterable[str | None]) -> None:
-        """Add keys; ``None`` is ignored.
+        """Add keys, in the form in which they are looked up later; ``None`` is skipped.
 
-        :raises PendingError: the disk is full.
+        :raises PendingError: the file cannot be written, for example since the disk is full. All keys are lost then.
         """
         before = len(self._latest)
         self._latest.extend([hash(key) for key in keys if key is not None])

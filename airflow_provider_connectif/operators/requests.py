@@ -27,9 +27,11 @@ _LEAD = timedelta(seconds=2)  # the trigger fires so much earlier: until then, A
 
 
 class RequestOperator(SyncOperator):
-    """Sends one request for each row that changed. The operators for a resource derive from this class.
+    """Sends the changes of rows by request. The operators for a resource derive from this class.
 
-    Such an operator defines :meth:`make_resource`, and may have arguments of its own. See docs/architecture.md.
+    A change takes one request or, if the resource needs a response first, several. With a journal, only rows that
+    changed are sent. Such an operator defines :meth:`make_resource`, and may have arguments of its own. See
+    docs/architecture.md.
 
     :param on_response: changes to the response policy, as a dict. A key is a status (``422``), a class of statuses
         (``"5xx"``), an error code (``"E0401"``) or ``"no_answer"``. Its value is the action for such a response:
@@ -38,7 +40,8 @@ class RequestOperator(SyncOperator):
     :param defer_after: with ``deferrable`` and a journal: the task waits without a worker if the wait for the rate
         limit is longer than this. Default 10 seconds. Meanwhile the journal's database stores the pending changes.
     :param kwargs: as in :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`.
-    :raises ValueError: an argument is not valid; raised when the DAG is parsed.
+    :raises ValueError: an argument is not valid; raised when the DAG is parsed. A mapped operator raises
+        ``AirflowFailException`` instead, when its task runs.
     """
 
     def __init__(
@@ -114,7 +117,7 @@ class RequestOperator(SyncOperator):
 
 
 def make_patience(operator: RequestOperator, parts: Parts) -> Patience:
-    """Return the limits for the waits of an operator's requests, and let the progress log waits up to them."""
+    """Return the limits for the waits of an operator's requests. From then on, the progress logs no longer waits."""
     from airflow_provider_connectif.delivery.patience import Patience
 
     client, limit = parts.client, operator.execution_timeout

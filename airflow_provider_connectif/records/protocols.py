@@ -15,10 +15,10 @@ FieldsMode = Literal["live", "builtin"]
 
 
 class Source(Protocol):
-    """Rows in batches.
+    """Rows in batches, of which some may be empty. Iteration raises an error if the rows cannot be read to their end.
 
-    ``columns`` are known once iteration has begun; ``None`` if each row may have its own. ``size``: the number of rows;
-    ``None`` if it is known only at the end.
+    ``columns`` are known from the first batch on; ``None`` if each row may have its own. ``size``: the number of rows;
+    ``None`` if it is not known before reading.
     """
 
     columns: Sequence[str] | None
@@ -28,7 +28,11 @@ class Source(Protocol):
 
 
 class Client(Protocol):
-    """The methods that a run needs of :class:`airflow_provider_connectif.api.client.ConnectifClient`."""
+    """The methods that a run needs of :class:`airflow_provider_connectif.api.client.ConnectifClient`.
+
+    Arguments, results and errors are those of that class. ``tries`` and ``longest_wait_s`` are limits for the caller:
+    no method repeats a request.
+    """
 
     base_url: str
     quota: Quota
@@ -46,7 +50,7 @@ class Client(Protocol):
     def create_import(
         self, file: str | os.PathLike[str], *, override_existing: bool, update_only_empty_fields: bool, delimiter: str
     ) -> Import:
-        """Upload a file."""
+        """Upload a CSV file, and return the import that this begins. Each call that arrives begins another import."""
 
     def get_import(self, import_id: str) -> Import:
         """Return one import."""

@@ -37,17 +37,11 @@ class Resource(Protocol):
     """A kind of thing that a sync writes, such as contacts: turns rows into changes, and sends changes.
 
     A run knows nothing else of the things that it writes. A resource derives from this class and defines the members
-    without a default; a comment marks where the members with a default begin. Several threads use one object: the
-    sending threads call :meth:`send` and :meth:`next_request`. An example is
+    without a default; a comment marks where the members with a default begin. An example is
     :mod:`airflow_provider_connectif.contacts.resource`.
 
-    ``noun``: the name of one thing in the log, such as ``contact``. ``scope``: the scope that the API key needs, such
-    as ``Contacts: Write``. ``is_idempotent``: whether sending a change twice is harmless. See below. ``takes_parts``:
-    whether a change may carry only the properties that differ from what was accepted before, and leaves the others as
-    they are. Default: each change carries all properties of its row. ``key_column``: the column of the key.
-    ``columns``: the columns that the run reads, the key's first; changes in other columns are ignored. ``None``: every
-    column of a row. ``definition``: everything else that decides what is sent for a row, such as the columns' targets.
-    When its ``repr`` changes, every row is compared again.
+    Several threads use one object. The sending threads call :meth:`send` and :meth:`next_request` at the same time, and
+    :meth:`step` and :meth:`urgent_part` one at a time.
 
     **If sending twice is not harmless,** the run needs a journal, and a change is sent again only if it is certain that
     it was not carried out: no connection, 421, 423, 425, 429, a full queue (E0301, E0401). Each change is written into
@@ -59,17 +53,24 @@ class Resource(Protocol):
     """
 
     noun: str
+    """The name of one thing in the log, such as ``contact``."""
     scope: str
+    """The scope that the API key needs, such as ``Contacts: Write``."""
     is_idempotent: bool
+    """Whether sending a change twice is harmless."""
     key_column: str
+    """The column of the key."""
 
     @property
     def columns(self) -> Sequence[str] | None:
-        """The columns that the run reads, the key's first."""
+        """The columns that the run reads, the key's first; changes in others are ignored. ``None``: every column."""
 
     @property
     def definition(self) -> tuple[object, ...]:
-        """Everything else that decides what is sent for a row."""
+        """Everything, apart from :attr:`columns`, that decides what is sent for a row, such as the columns' targets.
+
+        When its ``repr`` changes, every row is compared again.
+        """
 
     def describe(self) -> str:
         """Describe how rows become changes, in one line, for the log."""
@@ -83,10 +84,10 @@ class Resource(Protocol):
         """
 
     def key_of(self, row: Row) -> str | None:
-        """Return a row's key, in one form for all its spellings; ``None`` if it has no valid key.
+        """Return a row's key in the form of :meth:`same_key`; ``None`` if it has no valid key.
 
-        A key that :meth:`send` cannot put into a URL ends the run, so it is not valid: see
-        :func:`airflow_provider_connectif.api.client.is_path_key`.
+        It must not be a key that :func:`airflow_provider_connectif.api.client.is_path_key` refuses: :meth:`send` could
+        not put it into a URL, which would end the run.
         """
 
     def prepare(self, number: int, row: Row) -> Patch:
@@ -101,19 +102,20 @@ class Resource(Protocol):
     def send(self, client: Client, change: Patch, *, on_fresh_connection: bool = False) -> Response:
         """Send one change with one request, by :meth:`Client.send` or another method of the client.
 
-        A change with ``looks_up`` reads the thing instead, and sets nothing: see :meth:`step`.
+        If the change has ``looks_up``, the request reads the thing and sets nothing.
 
         :param on_fresh_connection: use none of the pooled connections.
         :return: the response, a 2xx. 201: created. ``is_own`` is false if it shows the thing of another key.
         :raises ConnectifHttpError: the response, if it is not a 2xx.
         :raises NoResponseError: no complete response.
+        :raises RunStopped: the run must stop, and nothing was sent; from the client, to be passed on.
         """
 
     # The following members have a default.
 
     @property
     def plan_kind(self) -> str:
-        """The kind of changes and keys, for the log; a stored plan of another kind is not sent. Default: the class."""
+        """The kind of changes and keys. A plan that was stored with another kind is not sent. Default: the class."""
         return type(self).__name__
 
     @property
@@ -122,8 +124,10 @@ class Resource(Protocol):
         return f"{self.noun}s"
 
     takes_parts: bool = False
+    """Whether a change may carry only the properties that differ from what was accepted before, since Connectif leaves
+    the others as they are. ``False``: each change carries all properties of its row."""
     is_compared: bool = True
-    """Whether the journal keeps a line for each key, to compare rows with."""
+    """Whether the journal keeps a line for each key, to compare rows with. ``False``: each run sends every row."""
     rules_version: bytes = b"1"
     """Raise it when :meth:`prepare` returns something else for the same row: every row is then compared again."""
     definitions_scope: str = ""
@@ -142,7 +146,10 @@ class Resource(Protocol):
         return None
 
     def same_key(self, key: str) -> str:
-        """Return one form for all spellings of a key: equal forms mean the same thing."""
+        """Return one form for all spellings of a key: equal forms mean the same thing. Default: the key itself.
+
+        :meth:`key_of` returns this form, too; ``Patch.key`` has the spelling to send.
+        """
         return key
 
     def person_of(self, key: str) -> PersonKey | None:
@@ -170,7 +177,8 @@ class Resource(Protocol):
     def people_beside(self, batch: Sequence[Row]) -> Mapping[int, PersonKey]:
         """Return the person whom a row names beside its key, by the index of the row. Default: nobody.
 
-        It is called for rows that have not changed, once somebody was suppressed. It reads no other value of a row.
+        It is called with a whole batch if :meth:`names_people_beside` is true and somebody is suppressed; only the
+        results for unchanged rows count. To be quick, it should convert no other values.
         """
         return {}
 
@@ -197,23 +205,24 @@ class Resource(Protocol):
         return False
 
     def column_of(self, property_id: str) -> str | None:
-        """Return the column that a property is read from, for reasons of rejections."""
+        """Return the column that a property is read from, for reasons of rejections. Default: ``None``, not known."""
         return None
 
     ranks: Mapping[str, Sequence[str]] = MappingProxyType({})
-    """Ranked properties, such as consents, with their values from the lowest to the highest. Raising a value has
-    conditions."""
+    """Ranked properties, such as consents, with their values from the lowest to the highest. The journal keeps the
+    accepted rank of each (:class:`Standing`), by which :meth:`arrange` can let a higher value wait for a response."""
     modes: Mapping[str, str] = MappingProxyType({})
     """Properties with a write mode, and the mode; a property whose mode changes counts as different."""
 
     def arrange(self, change: Patch, differing: Collection[str]) -> Patch:
-        """Return a change split into what its first request carries and what waits for a response. Pure.
+        """Return a change split into what its first request carries and what waits for a response: :meth:`Patch.split`.
 
-        Default: the first request carries the properties that differ. This is called before a plan is complete, and
-        again when rows of one key are merged.
+        Pure. If the result has neither, nothing is sent for the row. Default: the first request carries all of
+        ``differing``. This is called before a plan is complete, and again when rows of one key are merged.
 
         :param change: the change with all properties of its row, and the journal's knowledge of them.
-        :param differing: the ids of properties whose current value Connectif has not accepted.
+        :param differing: the ids of the properties to send: those whose value Connectif has not accepted; or all, with
+            ``full_refresh``, without a journal, or if one differs and :attr:`takes_parts` is false.
         """
         whole = change.whole
         if len(differing) == len(whole):
@@ -226,18 +235,21 @@ class Resource(Protocol):
         return 1, 1
 
     def next_request(self, change: Patch, plan_age_s: float) -> Patch:
-        """Return a change for its next request, checked again just before it is sent.
+        """Return a change as its next request must carry it; called before each request, retries included.
 
-        :param plan_age_s: seconds since the change was planned.
+        For example, a change of an old plan may need a look-up first. Default: the unchanged change.
+
+        :param plan_age_s: seconds since the plan was made.
         """
         return change
 
     def step(self, change: Patch, came: Response | Error) -> Step | None:
-        """Return the state of a change after a request. The default compares nothing, and no request follows.
+        """Return the state of a change after a request. Default: a 2xx delivers it, and nothing is compared.
 
         :param change: the change that was sent.
-        :param came: the 2xx response, or the error.
-        :return: ``None``: the response policy decides.
+        :param came: the error, or the 2xx response. Its body is ``None`` if it may belong to another request, or if
+            ``on_response`` accepts an error.
+        :return: ``None``: after an error the response policy decides; after a 2xx the change is delivered.
         """
         return Step(change) if isinstance(came, Response) else None
 
@@ -246,9 +258,11 @@ class Resource(Protocol):
         return change
 
     def urgent_part(self, change: Patch) -> Patch | None:
-        """Return the part of a rejected change that must be sent all the same.
+        """Return the part of a change that must be sent alone if the change is rejected or skipped.
 
-        :return: ``None``: there is no such part, or it was sent already.
+        It is also called when a plan is made, to count requests.
+
+        :return: ``None``, the default: there is no such part, or the change has nothing else.
         """
         return None
 
@@ -257,15 +271,16 @@ class Resource(Protocol):
         return None
 
     def warning_about(self, columns: Iterable[Any]) -> str | None:
-        """Return a warning about overwriting the properties of these columns with each change, for the log.
+        """Return a warning for the log about properties that every change overwrites; ``None``: no warning.
 
-        :param columns: the columns of the source, or the properties that :attr:`columns` are mapped to, each once.
+        :param columns: ids of properties, from :attr:`written_columns`; if that is ``None``, columns of the source.
+            Each is passed only once.
         """
         return None
 
     @property
     def written_columns(self) -> Sequence[str] | None:
-        """The columns to pass to :meth:`warning_about`; ``None``: the columns of the source."""
+        """The ids of the properties that the run writes. ``None``, the default: each column of the source is one."""
         return None
 
     @property
@@ -274,10 +289,12 @@ class Resource(Protocol):
         return False
 
     def with_definitions(self, client: Client) -> Self:
-        """Return the same resource with the account's definitions, which this method requests. The run retries it.
+        """Return the same resource with the account's definitions, which this method requests.
+
+        The run calls it again after a failure that may pass, and continues without definitions after a 403.
 
         :raises ConnectifHttpError: the response, if it is not a 2xx.
         :raises NoResponseError: no complete response.
-        :raises MalformedResponseError: a 2xx without definitions.
+        :raises MalformedResponseError: a 2xx without definitions; it ends the attempt.
         """
         return self

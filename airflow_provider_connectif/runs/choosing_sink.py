@@ -51,7 +51,7 @@ class ChoosingSink(Generic[ResourceT]):
 
     @property
     def scope(self) -> str:
-        """The scope that the API key needs."""
+        """The scope that the API key needs for the present way: by request, until an import begins or continues."""
         return self._sink.scope
 
     @property

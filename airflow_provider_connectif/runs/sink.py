@@ -16,11 +16,17 @@ ResourceT = TypeVar("ResourceT", bound=Resource, contravariant=True)
 
 
 class Sink(Protocol[ResourceT]):
-    """Delivers a plan of changes of one resource."""
+    """Delivers a plan of changes of one resource.
+
+    The run calls :meth:`open`, then :meth:`resume`. If that returns ``False``, the source is read, with
+    :meth:`check_columns` at its first batch; then :meth:`cost` and :meth:`deliver` follow. :meth:`close` is always
+    called, also after an error in :meth:`open`; :meth:`log_end` comes last. :attr:`stop`, :attr:`failures` and
+    :attr:`deferral` say whether delivery has ended early.
+    """
 
     @property
     def scope(self) -> str:
-        """The scope that the API key needs."""
+        """The scope that the API key needs for the present way of delivery, in words for the message after a 403."""
 
     @property
     def stop(self) -> Stop | None:
@@ -42,7 +48,7 @@ class Sink(Protocol[ResourceT]):
 
     @property
     def overwrites(self) -> bool:
-        """Whether existing contacts get all properties of a patch."""
+        """Whether values of existing things may be overwritten, so that :meth:`Resource.warning_about` applies."""
 
     @property
     def longest_pause_s(self) -> float:
@@ -58,17 +64,28 @@ class Sink(Protocol[ResourceT]):
 
     @property
     def is_early(self) -> bool:
-        """Whether changes are left for another process or attempt."""
+        """Whether changes are left for another process or attempt although :attr:`stop` is ``None``."""
 
     def open(self, is_to_stop: Callable[[], bool]) -> None:
-        """Open the journal, if there is one, and wait until no other run works on the sync."""
+        """Open the journal, if there is one, and wait until no other run works on the sync.
+
+        A task that can be deferred does not wait for long: then :attr:`Journal.held_by` is the claim to wait for. A
+        check does not wait at all.
+
+        :param is_to_stop: returns whether the run must stop, which ends the wait; called several times a second.
+        :raises RunFailed: the journal cannot be used, or is needed and missing.
+        """
 
     def resume(self) -> bool:
-        """Continue the work of an earlier process; return whether nothing else is left to do."""
+        """Continue the work of an earlier process, if it has left any.
+
+        :return: whether there was such work, even if it has ended early again; ``False``: the source must be read.
+        """
 
     def check_columns(self, columns: Sequence[str] | None, resource: ResourceT) -> None:
         """Refuse columns that this kind of delivery cannot use.
 
+        :param columns: the columns of the source; ``None``: each row may have its own.
         :raises RunFailed: final; the text names the columns.
         """
 
@@ -94,7 +111,10 @@ class Sink(Protocol[ResourceT]):
         """
 
     def kill(self) -> str:
-        """Deliver nothing more; safe in a signal handler. Returns words for the log, or nothing."""
+        """Deliver nothing more; safe in a signal handler.
+
+        :return: words to append to the line of counts, beginning with ``; ``. Empty: none.
+        """
 
     def check_time_limits(self) -> None:
         """End the delivery early if a time limit has passed; called several times a second while the run waits."""

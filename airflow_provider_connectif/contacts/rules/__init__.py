@@ -67,8 +67,8 @@ RULES: Mapping[FieldType, Rule] = MappingProxyType(
             "text: digits, and `+`, spaces, dots, dashes, slashes, brackets",
             "E.164, such as `+34600123456`; without the `.0` of a number that was a float",
             "a length that the country does not use; letters and extensions; digits after a complete number, such as "
-            "`06 1234567/8`, or zeros after dots; a national number without a region "
-            "(`region_column`, the field's `defaultCountryCode`, or `default_region`)",
+            "`06 1234567/8` or `06.12.34.56.78.00`; decimals other than `.0` and `.00`; a national number without a "
+            "region (`region_column`, the field's `defaultCountryCode`, or `default_region`)",
             _phone,
         ),
         "integer": Rule(
@@ -80,7 +80,7 @@ RULES: Mapping[FieldType, Rule] = MappingProxyType(
             lambda field, _: numbers.integer(field.min_value, field.max_value),
         ),
         "decimal": Rule(
-            "int, float, Decimal, numeric text with a dot",
+            "int, float, Decimal, numeric text whose decimals follow a dot",
             "number; the nearest double if it has more digits than a double holds",
             "NaN, infinity, bool; beyond `minValue` or `maxValue`",
             lambda field, _: numbers.decimal(field.min_value, field.max_value),
@@ -104,12 +104,12 @@ RULES: Mapping[FieldType, Rule] = MappingProxyType(
         "radio": Rule(
             "an option's id; its label in any case, if only one option has it",
             "the option's id",
-            "anything else; an id in another case",
+            "anything else; an id in another case, unless it is also the label",
             lambda field, _: options.radio(field.options),
         ),
         "checkbox": Rule(
             "list, tuple, set; a JSON or PostgreSQL array as text; ids or labels joined by `|`",
-            "array of option ids, each once, in their order",
+            "array of option ids, each once, in the order of the value (of a set: of the field)",
             "options that the field does not have; blank text",
             lambda field, _: options.checkbox(field.options),
         ),
