@@ -186,7 +186,7 @@ class ConnectifClient(ImportEndpoints):
         pages = read_pages(self._transport, "/contact-fields/", _MOST_FIELD_PAGES)
         fields = [entry for page in pages for entry in page]
         if not all(isinstance(entry, Mapping) for entry in fields):
-            raise MalformedResponseError("one of the results is not a JSON object")
+            raise MalformedResponseError("a result of GET /contact-fields/ is not a JSON object")
         return fields
 
     def get_store(self) -> Mapping[str, Any]:

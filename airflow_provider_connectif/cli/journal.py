@@ -81,8 +81,8 @@ def unsuppress(arguments: Namespace) -> None:
 def _require_history(journal: OpenJournal) -> None:
     if journal.version < VERSION:
         raise CommandFailed(
-            f"the journal has version {journal.version}, and the history begins with version {VERSION}: "
-            "the next run brings it up to date"
+            f"the journal has version {journal.version}, and this command needs version {VERSION}: "
+            "the next run of a sync of this journal updates it; repeat the command after that"
         )
 
 

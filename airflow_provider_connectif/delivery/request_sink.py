@@ -119,7 +119,7 @@ class RequestSink:
             if self._comes_back:
                 report.log.info(
                     wording.CONTINUING_WITHOUT_PLAN,
-                    "the changes left to send are gone; " if state is None else "",
+                    "the stored changes cannot be used, and " if state is None else "",
                 )
             return False
         report.restore(state)

@@ -96,7 +96,7 @@ class Waits:
             longest_s = self._patience.longest_wait_s
             return Stop(StopKind.LEFT_ALONE, error, asked_s, longest_s) if asked_s > longest_s else None
         if self._asked_before >= self._most_asked:  # a server that always asks for a pause counts as down
-            return Stop(StopKind.NOT_RESPONDING, error)
+            return Stop(StopKind.ASKED_AGAIN, error)
         return self._deferred_for(Wait(self._clock.now() + asked_s, Cause.ASKED))
 
     def defer(self, wait: Wait) -> Stop:

@@ -141,8 +141,10 @@ def _is_settled(
     context.report.import_ids += sorted(state.known_ids)
     lines.plan.drop()
     outcomes = tally.report.tally.outcomes
-    rejected = plural(outcomes[Outcome.REJECTED], "row")
-    context.log.info(wording.EARLIER_RUN_FINISHED, watch.describe(state.files), rejected)
+    # Without the rows of imports that an earlier process has settled, such as one before a deferral.
+    rejected = f"{plural(refused, 'row')} rejected" if (refused := outcomes[Outcome.REJECTED]) else ""
+    details = wording.details(watch.describe(state.files), rejected)
+    context.log.info(wording.EARLIER_RUN_FINISHED, details)
     return True
 
 

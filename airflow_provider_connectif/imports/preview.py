@@ -30,7 +30,7 @@ class ImportPreview:
     :param rules: the rules of the import.
     :param report: the report of the check.
     :param quota: has the account's rate limit.
-    :param advises: whether to log a warning if PATCH would be faster.
+    :param advises: whether to log a warning if PATCH would be faster, and would deliver the same.
     """
 
     def __init__(self, rules: ImportRules, report: Report, quota: Quota, *, advises: bool = True) -> None:
@@ -119,7 +119,7 @@ class ImportPreview:
         time = f"about {describe_seconds(self._patch_seconds)}" if self._patch_seconds else "less than a minute"
         at_most = "" if self._by_patch.least == self._by_patch.most or not self._patch_seconds else "at most "
         log.info(wording.COST_BY_PATCH, self._by_patch.describe(), allowance, at_most + time)
-        if self._advises and self._files and self._patch_seconds < self._seconds:
+        if self._advises and self.overwrites and self._files and self._patch_seconds < self._seconds:
             log.warning(wording.PATCH_IS_FASTER)
 
     @property

@@ -48,6 +48,7 @@ class StopKind(StrEnum):
     SKIP_TASK = "skip_task"
     ALL_REJECTED = "all_rejected"
     NOT_RESPONDING = "not_responding"
+    ASKED_AGAIN = "asked_again"
     KILLED = "killed"
     CRASHED = "crashed"
     TIMED_OUT = "timed_out"

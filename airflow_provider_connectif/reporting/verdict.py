@@ -28,7 +28,8 @@ def verdict_in_words(verdict: str | None) -> str:
 
     :param verdict: the recorded verdict; ``None``: the run has not ended, or its process was killed.
     """
-    return {Verdict.TRY_AGAIN.value: "failed, to be retried", None: "not ended"}.get(verdict, str(verdict))
+    words = {Verdict.TRY_AGAIN.value: "failed, another attempt may succeed", None: "no end recorded"}
+    return words.get(verdict, str(verdict))
 
 
 class ImportFailed(RunFailed):
@@ -113,13 +114,13 @@ _STOP_VERDICTS: dict[StopKind, tuple[Verdict, str]] = {
     StopKind.SKIP_TASK: (Verdict.SKIPPED, "on_response says to skip the task on this response: {response}"),
     StopKind.ALL_REJECTED: (
         Verdict.FAILED,
-        "The first responses were all rejections, also for rows from the rest of the plan: either the mapping is "
-        "wrong, or something between here and Connectif. The rows are not at fault, so no row is held",
+        "The first responses were all rejections, so the run sends nothing more: either the mapping is wrong, or "
+        "something between here and Connectif changes the requests. No row is held because of that",
     ),
     StopKind.BLOCKED: (
         Verdict.FAILED,
-        "Several responses in a row were {response}, also for rows from the rest of the plan: something between here "
-        "and Connectif, such as a firewall, refuses the requests",
+        "Several responses in a row were {response}, so the run sends nothing more: something between here and "
+        "Connectif, such as a firewall, refuses the requests",
     ),
     StopKind.LEFT_ALONE: (
         Verdict.TRY_AGAIN,
@@ -134,9 +135,13 @@ _STOP_VERDICTS: dict[StopKind, tuple[Verdict, str]] = {
         Verdict.TRY_AGAIN,
         "Connectif does not respond as it should: {response}, after every attempt of a request ({connection}, {host})",
     ),
+    StopKind.ASKED_AGAIN: (
+        Verdict.TRY_AGAIN,
+        "Connectif asks for a pause again and again ({response}), and nothing was delivered in between",
+    ),
     StopKind.KILLED: (
         Verdict.TRY_AGAIN,
-        "The task was stopped before its last row; with a journal, what was delivered is not sent again",
+        "The task was stopped before every row had an outcome; with a journal, what was delivered is not sent again",
     ),
     StopKind.TIMED_OUT: (
         Verdict.TRY_AGAIN,
@@ -145,7 +150,8 @@ _STOP_VERDICTS: dict[StopKind, tuple[Verdict, str]] = {
     StopKind.DEFERRED: (Verdict.TRY_AGAIN, "The changes that are left could not be stored for a deferral"),
     StopKind.PLAN_TOO_OLD: (
         Verdict.TRY_AGAIN,
-        "The plan is older than plan_max_age: the next attempt reads the source again and sends what is left",
+        "The plan is older than plan_max_age: the next attempt reads the source again, and with a journal it sends "
+        "only what is left",
     ),
     StopKind.CRASHED: (Verdict.TRY_AGAIN, "An error ended a sending thread"),
 }

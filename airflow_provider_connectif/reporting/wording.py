@@ -20,7 +20,7 @@ NO_ROWS = "The source had no rows: if that is unexpected, check the query or the
 ROWS_BEFORE = "Rows in the last complete read: {rows:,}"
 MIN_ROWS = "min_rows=1 makes the task fail instead"
 MIN_ROWS_IS_A_SHARE = (
-    "min_rows is a share of the rows of the last complete read: there is no such read, or it had no rows"
+    "min_rows sets no limit yet: it is a share of the rows of an earlier read, of which there were none"
 )
 MIN_ROWS_NEEDS_JOURNAL = "With a journal, min_rows=1 makes the task fail instead"
 NO_DRY_RUN_OF_UPSTREAM = "The rows come from an upstream task, which a dry run cannot read: use check_only=True"
@@ -33,7 +33,7 @@ SCOPE_MISSING = (
 )
 OTHER_OWNER = (
     "Other syncs of this journal have also written consents of this sync in the last 30 days%s\n"
-    "  Each sync takes the other's values for the person's own decision, and does not raise them\n"
+    "  Each sync takes the other's value for the person's own decision, and may not raise it again\n"
     "  Map a consent in one sync only; ignore this if the other sync no longer runs, or has another account"
 )
 JOURNAL_OPTIONS_LEFT_OUT = (
@@ -50,12 +50,12 @@ RATE_LIMIT = "Rate limit: %s; waiting %.0f s, until %s%s"
 RATE_LIMIT_DEFERRED = "Rate limit: %s; deferred until %s%s"
 PAUSE_DEFERRED = "%s; deferred until %s%s"
 CONTINUING = "Continuing after the deferral: %s pending, %s"
-CONTINUING_WITHOUT_PLAN = "Continuing after the deferral: %sreading the source from its first row"
+CONTINUING_WITHOUT_PLAN = "Continuing after the deferral: %sthe source is read again"
 PLAN_OF_ANOTHER_KIND = (
-    "The task's operator or key has changed since the changes were stored: they are not sent\n"
-    "  The source is read again"
+    "The task's operator or key has changed since its changes were stored\n"
+    "  Those that were not sent yet are dropped, and the source is read again"
 )
-DEFERRED_EARLY = "Stopped before the counts of the run were loaded; the log before the deferral shows them"
+DEFERRED_EARLY = "Stopped before this process had loaded the counts; the log before the deferral has them"
 
 # Imports
 
@@ -74,7 +74,10 @@ NO_IMPORT = (
     "  Either the key does not have the scopes Imports: Write and Imports: Read, or the account is blocked\n"
     '  Give the key these scopes, or set via="patch"'
 )
-NO_PATCH = "The API key cannot write contacts (403), so all contacts of the source go into files"
+NO_PATCH = (
+    "The API key cannot write contacts (403), so all contacts of the source are delivered by import\n"
+    "  Either the key does not have the scope Contacts: Write, or the account is blocked"
+)
 NO_PATCH_OF_CONSENTS = (
     "The API key cannot write contacts (403), and only the response to a PATCH allows to raise a consent\n"
     "  Withdrawn consents are sent in the files\n"
@@ -95,8 +98,14 @@ UNKNOWN_STATE = "Import %s: its state is not documented (%s); waiting for a docu
 UPLOAD_FAILED = "It is not certain that file %s was uploaded: %s\n  %s"
 LAST_UPLOAD = "This attempt of the task does not upload it again"
 NEXT_UPLOAD = "Upload {next} of {tries} follows when no import that this upload may have begun is open"
-QUEUE_FULL = "The queue of imports is full, imports of the app included: waiting for room"
-QUEUE_FULL_DEFERRED = "The queue of imports is full, imports of the app included: waiting without a worker"
+QUEUE_FULL = (
+    "Connectif's queue of imports is full: the next upload waits for room\n"
+    "  Imports that people start in the Connectif app use the same queue"
+)
+QUEUE_FULL_DEFERRED = (
+    "Connectif's queue of imports is full: the task is deferred, and uploads the other files later\n"
+    "  Imports that people start in the Connectif app use the same queue"
+)
 WAITING_FOR_IMPORTS = "Waiting: %s%s"
 WAITING_FOR_LOST_UPLOAD = (
     "Waiting for %s of this account: an earlier upload may have begun one of them\n"
@@ -118,13 +127,13 @@ EARLIER_ATTEMPT_LEFT = (
 )
 TROUBLE_OF_EARLIER_ATTEMPT = "Earlier attempt: %s\n  This attempt sends its rows again"
 TRIGGER_GAVE_UP = "The triggerer cannot poll the imports; the task polls instead\n  %s"
-EARLIER_RUN = "This run sends nothing until the imports of an earlier run have finished\n  Earlier run: %s"
+EARLIER_RUN = "This run sends nothing until the imports of an earlier run or attempt have ended\n  Begun by: %s"
 EARLIER_RUN_DEFERRED = (
-    "Imports of an earlier run have not finished: deferred, next check at {again}\n  Earlier run: {run_id}"
+    "Imports of an earlier run or attempt have not ended: deferred, next check at {again}\n  Begun by: {run_id}"
 )
-EARLIER_RUN_FINISHED = "The imports of the earlier run have ended\n  %s\n  Rejected: %s"
+EARLIER_RUN_FINISHED = "The imports of the earlier run or attempt have ended%s"
 EARLIER_RUN_SETTLED = "Another process has taken over the imports of the earlier run"
-TROUBLE_OF_EARLIER_RUN = "Earlier run: %s\n  This run sends those of its rows that are still in the source"
+TROUBLE_OF_EARLIER_RUN = "Earlier run: %s\n  The rows of this import are sent again if the source still has them"
 
 # Responses
 
@@ -136,17 +145,24 @@ UNCONFIRMED_UNSEEN = (
     "A %s was accepted, but the response does not show it\n"
     "  Its stored values cannot be compared: it counts as delivered and unconfirmed"
 )
-STORED_DIFFERENTLY = "Connectif accepted these properties, but its responses show other values than were sent:%s"
+STORED_DIFFERENTLY = (
+    "Connectif accepted these properties, but its responses show other values than were sent:%s\n"
+    "  They count as delivered, and are sent again only when they change in the source"
+)
 CANNOT_READ_CONTACTS = (
-    "The API key cannot read contacts (%s): consents that need a look-up are kept\n"
-    "  Give the key the scope Contacts: Read, so that changes of the source can raise them"
+    "A look-up of a contact was refused (%s), so the values of its consents are not known\n"
+    "  Withdrawn consents are sent. This sync does not raise the consents of such contacts later\n"
+    "  After a 403, give the API key the scope Contacts: Read"
 )
 
 # A check
 
 COST_BY_IMPORT = "By import: %s, at least %s and %s; how long Connectif processes a file is not documented"
 COST_BY_PATCH = "By PATCH: %s; at %s, this takes %s"
-PATCH_IS_FASTER = "PATCH would be faster: ContactPatchOperator takes the same arguments and keeps the same journal"
+PATCH_IS_FASTER = (
+    "PATCH would be faster: ContactPatchOperator takes the same mapping and keeps the same journal\n"
+    "  Leave out the arguments that only an import has, such as timeout and file_layout"
+)
 EXAMPLE = "Example, row %d, values masked:\n  %s"
 CHECKED = "Checked %s, no %s sent: %s"
 CHECK_STOPPED = "Stopped early, checked %s, no %s sent: %s"

@@ -146,7 +146,7 @@ class CheckSink(Generic[ResourceT]):
     def log_end(self, how: str, notes: Sequence[str]) -> None:
         """Log the cost of a run, all reasons of refusals, and the counts."""
         report, tally = self._report, self._report.tally
-        parts = [self._preview.describe()]
+        parts = [] if self._preview.valid is None else [self._preview.describe()]
         for outcome, words in _SHOWN:
             if tally.outcomes[outcome] or outcome is Outcome.INVALID:
                 parts.append(f"{tally.outcomes[outcome]:,} {words.format(noun=self._noun)}")

@@ -36,7 +36,7 @@ def other_case(wanted: Sequence[str], columns: Sequence[str]) -> dict[str, str]:
             faults.append(f'"{other}" and "{name}" would both be column "{candidates[0]}"')
     if faults:
         raise AmbiguousColumnError(
-            f"{'; '.join(faults)}: column names that differ only by case; use the exact name in the mapping"
+            f"column names differ only by case: {'; '.join(faults)}. Use the exact name in the mapping or in key_column"
         )
     return found
 

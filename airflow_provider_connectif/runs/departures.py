@@ -68,6 +68,15 @@ class Departures:
         self._unmarked = 0
 
     @property
+    def what_follows(self) -> str:
+        """The effect of later runs on contacts that are only counted, for the log; empty: it is not known."""
+        if self._asker.identity.get("sql") is None or self.only_counted == ANOTHER_TASK:
+            return ""
+        if self._last is None or self._last.is_of(self._asker):
+            return "A later run carries it out for those that have certainly left"
+        return "No later run carries it out for contacts that only an earlier query has found"
+
+    @property
     def follows(self) -> bool:
         """Whether this run plans changes for contacts that left."""
         return self._settings.on_removed is not None and not self.only_counted
@@ -224,7 +233,7 @@ def why_only_counted(asker: Asker, last: LastRead | None, *, keyless: Keyless, c
 
 _IN_WORDS = {
     "rule": "rule of keys",
-    "task": "task",
+    "task": "task that reads for the sync",
     "host": "host",
     "key": "kind of key",
     "key_column": "key column",

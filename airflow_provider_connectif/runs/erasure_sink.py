@@ -304,6 +304,10 @@ class ErasurePreview(RequestPreview):
         super().look(changes, resource)
         self._cost = _by_deletion(self._cost)
 
+    def describe(self) -> str:
+        """Describe the number of people to delete."""
+        return f"{self.valid or 0:,} to delete"
+
 
 def _add_sent_keys(changes: PendingChanges, resource: Resource, forgetting: Forgetting) -> None:
     """Add to the changes the spellings of the people's keys that other runs have sent."""

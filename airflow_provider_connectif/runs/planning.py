@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.journal.shown_keys import ShownKeys
     from airflow_provider_connectif.journal.store import Journal
 
-_NOT_COUNTED = "on_removed is not carried out, and contacts that left are not counted: %s"
+_NOT_COUNTED = (
+    "on_removed is not carried out, and contacts that left are not counted: %s\n"
+    "  Missing contacts may be those of another task that reads for this sync"
+)
 TellPlan = Callable[[dict[str, Any]], None]
 
 
@@ -101,10 +104,10 @@ class Planning:
                 self._report.log.warning(_NOT_COUNTED, departures.only_counted)
             else:
                 self._report.log.warning(
-                    "on_removed is not carried out for %s that left the source: %s\n"
-                    "  A later run carries it out for those that have certainly left",
+                    "on_removed is not carried out for %s that left the source: %s%s",
                     plural(departures.count, "contact"),
                     departures.only_counted,
+                    wording.details(departures.what_follows),
                 )
         if departures.postponed:
             self._report.log.warning(

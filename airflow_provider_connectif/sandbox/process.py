@@ -232,7 +232,8 @@ class SandboxProcess:
             with self._opener.open(request, timeout=_CONTROL_TIMEOUT_S) as response:
                 response = response.read()
         except urllib.error.HTTPError as error:
-            raise SandboxError(f"{method} {name}: {error.read().decode('utf-8', 'replace')}") from error
+            words = error.read().decode("utf-8", "replace")
+            raise SandboxError(f"the sandbox refused {method} /_sandbox/{name} ({error.code}): {words}") from error
         result: dict[str, Any] = json.loads(response) if response else {}
         return result
 

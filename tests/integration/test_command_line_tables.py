@@ -27,7 +27,7 @@ def test_journal_runs_says_of_a_killed_run_that_it_has_not_ended(
 ) -> None:
     deliver("night 1", rows=[{"email": "ana@example.com"}])
     journal.query("update connectif_journal_runs set verdict = null, ended_at = null")
-    assert "| not ended |" in command("journal", "runs").out
+    assert "| no end recorded |" in command("journal", "runs").out
     assert command("journal", "runs", "-o", "json").data[0]["verdict"] is None
 
 

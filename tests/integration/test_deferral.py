@@ -231,7 +231,7 @@ def test_a_journal_that_is_gone_at_the_return_leaves_the_account_alone(
 
     assert (run.state, run.summary) == ("up_for_retry", {})  # what was pushed at the deferral stays
     assert provider_lines(second.output()) == [
-        "Stopped before the counts of the run were loaded; the log before the deferral shows them"
+        "Stopped before this process had loaded the counts; the log before the deferral has them"
     ]
     assert strict.requests == requests
     assert deliver_to_the_end(rows=rows(30))[-1].state == "success"

@@ -161,6 +161,14 @@ def test_the_limit_counts_people_and_not_rows(strict: StrictServer, journal: Jou
     assert len(receipts(journal)) == 100
 
 
+def test_a_check_counts_people_to_delete(
+    journal: JournalDatabase, strict: StrictServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert erase(ANA, ANA.upper(), check_only=True).state == "success"
+    assert "no contact sent: 1 to delete, 1 merged with another row" in "".join(capfd.readouterr())
+    assert strict.requests == 0
+
+
 def test_of_the_guards_only_a_number_of_rows_has_an_effect(journal: JournalDatabase, strict: StrictServer) -> None:
     """As the operator's reference says of each of these arguments."""
     deliver("night 1", rows=people())

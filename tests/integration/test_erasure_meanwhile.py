@@ -109,7 +109,7 @@ def test_a_file_that_waits_for_its_upload_loses_the_person(
 ) -> None:
     strict.update(foreign_imports=10, deletes_nobody_with=404)
     load = Process(tmp_path, "load", import_rows, rows=people(), **JOURNAL, deferrable=False, patch_leftovers=False)
-    load.wait_until_it_says("The queue of imports is full")
+    load.wait_until_it_says("queue of imports is full")
     erased = erase(ANA)
     strict.update(foreign_imports=0)
     run = load.end()

@@ -439,17 +439,21 @@ def test_durations_may_be_seconds(strict: StrictServer, airflow_db: None, value:
 
 # A table of few rows is quicker by PATCH, one of many is not.
 @pytest.mark.sampled(1)
-@pytest.mark.parametrize(("count", "is_warned_of"), [(50, True), (2640, False)])
+@pytest.mark.parametrize(
+    ("count", "on_existing", "is_warned_of"),
+    [(50, "update", True), (50, "fill_empty", False), (2640, "update", False)],  # a PATCH overwrites what is there
+)
 def test_a_check_states_what_both_ways_take(
     strict: StrictServer,
     airflow_db: None,
     connection: Callable[..., None],
     capfd: pytest.CaptureFixture[str],
     count: int,
+    on_existing: str,
     is_warned_of: bool,
 ) -> None:
     connection("connectif_default", **strict.connection())
-    run = import_rows(rows=table(count, 12, (0.5,)), check_only=True, poll_interval=20)
+    run = import_rows(rows=table(count, 12, (0.5,)), check_only=True, poll_interval=20, on_existing=on_existing)
     assert run.state == "success", run.error
     summary = run.summary
     assert (summary["valid"], summary["patch_requests"]) == (count, count)

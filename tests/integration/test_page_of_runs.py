@@ -30,8 +30,8 @@ VERDICTS: Mapping[str, tuple[str | None, str]] = {
     "success": ("success", "success"),
     "skipped": ("skipped", "skipped"),
     "failed": ("failed", "failed"),
-    "up_for_retry": ("try_again", "failed, to be retried"),
-    "killed": (None, "not ended"),
+    "up_for_retry": ("try_again", "failed, another attempt may succeed"),
+    "killed": (None, "no end recorded"),
 }
 """Of each way to end: the verdict in the tables, and in words on the page."""
 NIGHTS = (2, pytest.param(20, marks=(pytest.mark.full_size, pytest.mark.slow, pytest.mark.timeout(900))))

@@ -137,6 +137,18 @@ def test_rows_of_one_contact_are_told_as_merged_beside_what_is_sent(
     assert f" no contact sent: {words}" in said()
 
 
+def test_a_check_that_ends_early_does_not_say_how_many_would_be_sent(
+    account: CatalogueAccount, said: Callable[[], str]
+) -> None:
+    def rows() -> Iterator[dict[str, Any]]:
+        yield {"email": "a@example.com", "_name": "x"}
+        raise ConnectionError("the source is gone")
+
+    with pytest.raises(ConnectionError):
+        run_operator(rows=rows(), check_only=True)
+    assert ", no contact sent: 0 invalid" in said()
+
+
 FAULTY = {"_name": "frst_name", "loyalty_teir": "tier", "score": "score", "text_01": "text_1", "_surname": "surname"}
 COLUMNS = ["email", "first_name", "tier", "score", "text_1", "text_1", "surname"]
 FAULTS = (

@@ -369,7 +369,7 @@ def test_a_share_of_no_earlier_rows_does_not_hide_that_there_are_none(
     journal: JournalDatabase, strict: StrictServer, lines: Lines
 ) -> None:
     assert deliver("night 1", rows=[], min_rows=0.5).state == "success"
-    share = "\n  min_rows is a share of the rows of the last complete read: there is no such read, or it had no rows"
+    share = "\n  min_rows sets no limit yet: it is a share of the rows of an earlier read, of which there were none"
     assert lines(level="warning") == [NO_ROWS + share + "\n  min_rows=1 makes the task fail instead"]
 
 

@@ -48,7 +48,7 @@ def test_a_column_is_found_by_its_exact_name_or_else_by_its_only_spelling(case: 
 
 
 def test_two_columns_that_may_be_meant_are_refused() -> None:
-    with pytest.raises(AmbiguousColumnError, match=r'"email" may be any of "EMAIL", "Email": .*exact name') as refusal:
+    with pytest.raises(AmbiguousColumnError, match=r'"email" may be any of "EMAIL", "Email"\. .*exact name') as refusal:
         other_case(["email"], ["EMAIL", "Email"])
     assert refusal.value.final
 

@@ -52,7 +52,7 @@ def test_all_other_syncs_are_one_warning(open_journal: OpenJournal) -> None:
         "Other syncs of this journal have also written consents of this sync in the last 30 days",
         f"  {STATUS}: 'sync 0'",
         f"  {NEWS}: {syncs} and 2 more",
-        "  Each sync takes the other's values for the person's own decision, and does not raise them",
+        "  Each sync takes the other's value for the person's own decision, and may not raise it again",
         "  Map a consent in one sync only; ignore this if the other sync no longer runs, or has another account",
     ]
     warn_of_other_owners(journal, "", {"_name"}, log)  # type: ignore[arg-type]

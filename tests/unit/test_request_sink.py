@@ -218,7 +218,7 @@ def test_a_server_that_only_ever_puts_off_is_given_up_after_so_many_deferrals(ne
         assert run.sink.resume()
         kinds.append(run.stop)
         run.close()
-    assert kinds == [StopKind.DEFERRED, StopKind.DEFERRED, StopKind.NOT_RESPONDING]
+    assert kinds == [StopKind.DEFERRED, StopKind.DEFERRED, StopKind.ASKED_AGAIN]
 
 
 def test_refusals_that_were_kept_back_go_on_with_the_plan(new_journal: OpenJournal) -> None:
@@ -247,7 +247,7 @@ def test_a_plan_that_is_gone_is_made_again(parked: Callable[..., Delivery], path
     assert not run.sink.resume()
     assert run.account.sent == []
     assert run.log.all == [
-        "Continuing after the deferral: the changes left to send are gone; reading the source from its first row"
+        "Continuing after the deferral: the stored changes cannot be used, and the source is read again"
     ]
     assert run.sink.summary_is_complete
     run.close()
@@ -260,9 +260,7 @@ def test_a_plan_of_another_kind_is_dropped_and_made_again(parked: Callable[..., 
         run_sql(f"update connectif_journal_plans set state = json_set(state, '$.plan_kind', {kind})")
     assert not run.sink.resume()
     assert (run.account.sent, rows_of(path, "plans"), rows_of(path, "pending")) == ([], 0, 0)
-    assert run.log.all[0].startswith(
-        "The task's operator or key has changed since the changes were stored: they are not sent"
-    )
+    assert run.log.all[0].startswith("The task's operator or key has changed since its changes were stored")
     run.close()
 
 
@@ -291,7 +289,7 @@ def test_a_run_that_was_deferred_before_it_had_read_keeps_its_effort_and_reads(n
     assert first.sink.deferral is not None
     second = Delivery(new_journal(), after=first)
     assert not second.sink.resume()
-    assert second.log.all == ["Continuing after the deferral: reading the source from its first row"]
+    assert second.log.all == ["Continuing after the deferral: the source is read again"]
     assert second.report.effort.deferrals == 1
     second.close()
 

@@ -325,5 +325,5 @@ def test_a_process_that_is_killed_before_it_could_look_back_says_so(new_journal:
     second = Night(new_journal(), after=first.delivery)
     second.run_of.kill()
     second.run()
-    assert second.log[-1] == "Stopped before the counts of the run were loaded; the log before the deferral shows them"
+    assert second.log[-1] == "Stopped before this process had loaded the counts; the log before the deferral has them"
     assert second.sent == 0

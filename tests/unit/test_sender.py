@@ -144,7 +144,7 @@ def test_a_server_that_only_ever_puts_off_is_not_there() -> None:
     sending = Sending(Patience(longest_wait_s=60.0, defer_after_s=30.0), asks(600.0, 1))
     sending.sender.restore(asked_deferrals=3)
     sending.deliver(1)
-    assert sending.stop is StopKind.NOT_RESPONDING
+    assert sending.stop is StopKind.ASKED_AGAIN
 
 
 @pytest.mark.parametrize("kind", [StopKind.PLAN_TOO_OLD, StopKind.TIMED_OUT])

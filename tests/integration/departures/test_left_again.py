@@ -88,7 +88,9 @@ def test_tasks_with_one_sync_id_do_not_miss_the_contacts_of_each_other(
             run = sync(run_id + task, f"select email, name from contacts where {where}", more_context=other, **narrow)
             assert (run.state, run.plan["removed"]) == ("success", 0 if run_id + task == "1a" else None), run.error
     assert len(strict.contacts) == 5
-    assert ("contacts that left are not counted: the task and the SQL text have changed" in said()) is bool(on_removed)
+    assert (
+        "contacts that left are not counted: the task that reads for the sync and the SQL text have changed" in said()
+    ) is bool(on_removed)
 
 
 def test_a_task_that_is_alone_again_counts_again(
