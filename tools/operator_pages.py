@@ -26,7 +26,7 @@ EXPLANATIONS: Mapping[str, str] = MappingProxyType(  # of a group, by an argumen
         "max_created": (
             "A guard limits the plan: to a number of contacts (int), or to a share (float from 0 to 1) of the contacts "
             "that the sync knew before. If the plan exceeds one, the task fails before it sends anything: "
-            "[Guards](../sync.md#guards)."
+            "[Guards](../sync.md#guards). A guard needs `journal_conn_id`."
         ),
     }
 )

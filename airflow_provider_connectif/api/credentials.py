@@ -46,7 +46,9 @@ class ApiKey:
                 "connection's login and the secret as its password"
             )
         if not key_id or not secret:
-            raise ConnectifConfigError("the API key is incomplete: it is keyId:keySecret")
+            raise ConnectifConfigError(
+                f"the API key has no {'secret' if key_id else 'id'} beside the colon: its form is keyId:keySecret"
+            )
         return cls(key_id, secret)
 
     @property

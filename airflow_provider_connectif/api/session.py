@@ -145,8 +145,11 @@ def open_session(key: ApiKey, base_url: str, verify: bool | str, connections: in
 
 
 def open_keyless_session(url: str, verify: bool | str, connections: int = 1) -> Session:
-    """Return a pooled session without an API key and without other credentials, such as those of ``~/.netrc``.
+    """Return a pooled session without an API key, cookies or retries, and without logins such as those of ``~/.netrc``.
 
+    :param url: the address to request: it decides the proxy and the CA bundle, which are looked up once.
+    :param verify: as in :func:`network_settings`.
+    :param connections: the most connections that are kept open.
     :raises ConnectifConfigError: a CA bundle or a proxy cannot be used.
     """
     session = Session()

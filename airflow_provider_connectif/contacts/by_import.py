@@ -61,7 +61,10 @@ class Ways:
         return self.may_patch and (_falls(change) or bool(_raised(change)))
 
     def needs_look_up(self, change: Patch) -> bool:
-        """Whether a contact is looked up: its change lowers a consent that may already be lower at Connectif."""
+        """Whether a change of :meth:`needs_patch` needs a look-up: it lowers a consent that may be lower at Connectif.
+
+        ``False`` for every change once :attr:`looks_up` is ``False``.
+        """
         return self.looks_up and _falls(change)
 
     def in_files(self, change: Patch) -> Patch:

@@ -131,7 +131,7 @@ class ContactResource(Resource):
             get_contact = client.get_contact if kind == "email" else client.get_contact_by_external_id
             contact = get_contact(change.key)
             if contact is not None and not shows_contact(contact, self.mapping.fields):
-                raise NoResponseError("the response to a look-up (GET) shows no contact")
+                raise NoResponseError("the response to a look-up (GET) has no contact key and no known property")
             if shows_another_contact(contact, kind, change.key):
                 raise NoResponseError("the response to a look-up (GET) shows a contact with another key")
             return Response(OK, contact)

@@ -44,5 +44,5 @@ VALUES = ValueForm()
 
 
 def form_of_values(_cursor: Any) -> RowForm:
-    """Return the form of rows of most drivers."""
+    """Return the form of rows whose values the driver has converted: that of most drivers, for every cursor."""
     return VALUES

@@ -35,7 +35,7 @@ _PLACEHOLDERS: Mapping[str, str] = {
     "format": "%s as placeholders, and %% for a percent sign",
     "pyformat": "%s or %(name)s as placeholders, and %% for a percent sign",
 }
-_OWN_FOLDER = os.path.dirname(os.path.abspath(__file__))
+_OWN_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 class ReadError(RunFailed):
@@ -63,6 +63,8 @@ def read_error(error: BaseException, conn_id: str, rows_read: int, *, is_fetchin
     kind = type(error).__name__ + rules.code(error)
     if rules.may_be_shown(error) and not is_of_a_row:
         kind += f": {_EMAIL.sub('***', rules.words(error))}"
+    elif not is_final or is_of_a_row:
+        kind += ". Its message may quote a value and is not shown"
     if is_final and not is_of_a_row:
         return ReadError(f"the database of {conn_id!r} refuses the SQL statement: {kind}", final=True)
     return ReadError(f"reading from {conn_id!r} failed after {rows}: {kind}")
@@ -99,7 +101,8 @@ def broken_setting(error: BaseException) -> str | None:
     error = _unwrapped(error)
     kind = type(error).__name__
     if isinstance(error, ImportError):
-        return f"its driver is not installed ({kind}: {error.name or 'no module named'})"
+        what = "is not installed" if isinstance(error, ModuleNotFoundError) else "cannot be imported"
+        return f"its driver {what} ({kind}{f': {error.name}' if error.name else ''})"
     if isinstance(error, TypeError) and (option := _UNKNOWN_ARGUMENT.search(str(error))):
         return f"its driver does not know the option {option[1] or option[2]!r}"
     rules = driver_of(error).errors
@@ -129,7 +132,8 @@ def statement_error(error: Exception, conn_id: str, connection: object) -> ReadE
     package = driver_of(connection).package or type(connection).__module__.partition(".")[0]
     style = _PLACEHOLDERS.get(_paramstyle(connection), "its own placeholders")
     return ReadError(
-        f"sql and parameters do not fit on {conn_id!r} ({kind}{words}). {package} takes {style}", final=True
+        f"sql and parameters do not match each other on {conn_id!r} ({kind}{words}). {package} takes {style}",
+        final=True,
     )
 
 
@@ -161,7 +165,8 @@ def fetch_error(error: Exception, conn_id: str, rows_read: int, fetched: int, at
         return read_error(error, conn_id, rows_read, is_fetching=True)
     return ReadError(
         f"the driver of {conn_id!r} cannot convert a value ({type(error).__name__}) in one of the rows "
-        f"{fetched + 1:,} to {fetched + at_once:,}. Cast dates, numbers and texts to text in the query to find it",
+        f"{fetched + 1:,} to {fetched + at_once:,}. Cast one column after the other to text in the query: when reading "
+        "works, the last one has the value",
         final=True,
     )
 

@@ -32,7 +32,7 @@ class Doubts(Protocol):
         """Record changes that are about to be sent: until their responses arrive, they are in doubt."""
 
     def withdraw(self, patches: Sequence[Patch]) -> None:
-        """Remove the record of changes that were not carried out and wait to be sent again."""
+        """Record that changes were not carried out, so that they are no longer in doubt. They wait to be sent again."""
 
 
 def is_in_doubt_once_sent(patch: Patch) -> bool:

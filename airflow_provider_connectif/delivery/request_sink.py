@@ -90,9 +90,10 @@ class RequestSink:
         return Deferral(wait.until, self._sender.waits.time_left_s)
 
     def open(self, is_to_stop: Callable[[], bool]) -> None:
-        """Open the journal, if there is one, and wait until no other run works on the sync.
+        """Open the journal, if there is one, and wait for the sync, as :meth:`Sink.open` describes.
 
-        :raises RunFailed: there is no journal, and a retry would send changes again that have arrived.
+        :raises RunFailed: the journal cannot be used. Or there is none, and a retry would send changes again that have
+            arrived.
         """
         if self._journal is not None:
             self._journal.open(is_to_stop, self._report.log.info, comes_back=self._comes_back, counted=self._report)

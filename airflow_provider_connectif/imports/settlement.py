@@ -22,7 +22,7 @@ from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.formats import plural
 
-REFUSED = "rejected during the import; see the import's error report"
+REFUSED = "rejected during the import; its error report, if there is one, shows why"
 NOT_TAKEN = "not taken by an import with on_existing='keep': the contact exists, or its row was rejected"
 
 
@@ -162,7 +162,8 @@ class Settlement:
                 yield contacts
                 return
         self._context.log.warning(
-            "Import %s: its error report does not show the keys of its %s; no contact of the file is acknowledged",
+            "Import %s: its error report does not show the keys of its %s\n"
+            "  The journal acknowledges no contact of its file, so a later run sends them again",
             one.id,
             plural(refused, "rejected row"),
         )

@@ -17,13 +17,16 @@ from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
 FAILURES_BY_FATE: dict[Fate, tuple[Verdict, str]] = {
     Fate.BROKEN: (
         Verdict.TRY_AGAIN,
-        "import {id} ended in error after {done:,} of {rows}; the next attempt or run sends its rows again",
+        "import {id} ended in error{done}; the next attempt or run sends its rows again",
     ),
     Fate.CANCELLED: (
         Verdict.FAILED,
-        "import {id} was cancelled in the app after {done:,} of {rows}; clear the task to import the file again",
+        "import {id} was cancelled in the app{done}; the next run sends its rows again, or clear the task",
     ),
-    Fate.GONE: (Verdict.TRY_AGAIN, "import {id} no longer exists: it was deleted before this task saw its result"),
+    Fate.GONE: (
+        Verdict.TRY_AGAIN,
+        "import {id} no longer exists (404), so its result is not known; the next attempt or run sends its rows again",
+    ),
 }
 """The verdict on a run and its message, if an import did not finish: by the fate of that import.
 
@@ -56,12 +59,15 @@ class ImportTally:
             verdict, words = FAILURES_BY_FATE[fate]
             if self.is_earlier:
                 words = words.partition(";")[0]
-            done, rows = numbers.taken + numbers.refused, plural(sent.rows, "row")
-            self.failures.append(ImportFailed(verdict, words.format(id=one.id, done=done, rows=rows)))
+            done = ""
+            if numbers.is_trusted:
+                done = f" after {numbers.taken + numbers.refused:,} of {plural(sent.rows, 'row')}"
+            self.failures.append(ImportFailed(verdict, words.format(id=one.id, done=done)))
         elif numbers.missing and not (is_keep and numbers.is_trusted):
             words = (
                 f"import {one.id} is finished, but {numbers.missing:,} of {plural(sent.rows, 'row')} could not be "
-                f"accounted for: it reports total {one.total}, success {one.success}, errors {one.errors}"
+                f"accounted for: it reports total {one.total}, success {one.success}, errors {one.errors}; look at it "
+                "in the app, then clear the task to send its rows again"
             )
             self.failures.append(ImportFailed(Verdict.FAILED, words))
 

@@ -62,9 +62,9 @@ class Confirmation:
         return self._lines.settle_suppressed(place)
 
     def watch_requests(self, busy_since: Callable[[], float | None]) -> None:
-        """Let erasures know the start of the oldest running request.
+        """Let erasures know since when requests may be running, or about to be sent, without their knowledge.
 
-        :param busy_since: returns it by the monotonic clock; ``None`` if no request is running.
+        :param busy_since: as in :meth:`RunLines.watch_requests`.
         """
         self._lines.watch_requests(busy_since)
 

@@ -81,7 +81,13 @@ class LastOutcome:
 
 @dataclass(frozen=True)
 class PastOutcome:
-    """One outcome of the contact in the history; ``properties``: the property ids that were sent or planned."""
+    """One outcome of the contact in the history.
+
+    :param at: the time of the outcome, in UTC.
+    :param properties: the property ids that were sent or planned.
+    :param status_code: the HTTP status; ``None``: no response decided.
+    :param reason: ``None``: there is none.
+    """
 
     at: datetime
     run_id: str

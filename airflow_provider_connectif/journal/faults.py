@@ -35,8 +35,8 @@ def check_not_newer(name: str, version: int) -> None:
     """
     if version > VERSION:
         raise JournalError(
-            f"the journal {name!r} has version {version}, this provider knows up to {VERSION}: "
-            "update the provider, or name another table",
+            f"the journal {name!r} has version {version}, this provider knows up to {VERSION}: another "
+            "worker has a newer provider, so update this one. With another journal_table, every row is sent again",
             final=True,
         )
 

@@ -263,7 +263,7 @@ class History:
 
     @property
     def keys(self) -> set[str]:
-        """The contacts whose lines wait to be written."""
+        """The keys of the new lines that wait to be written, as :meth:`add` got them."""
         return set(self._keys.values())
 
     def forget(self, keys: Collection[str]) -> None:

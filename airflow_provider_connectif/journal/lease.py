@@ -128,7 +128,8 @@ class Lease:
         self.generation = 0
         self.is_lost = False
         self.busy_since: Callable[[], float | None] = lambda: None
-        """Returns the start of the oldest running request, by the monotonic clock; ``None`` if there is none."""
+        """Returns since when requests may be running, or about to be sent, that an erasure must wait for, by the
+        monotonic clock; ``None``: there is no such request."""
 
     def take(self) -> Claim | None:
         """Try to get the claim. If that succeeds, ``generation`` distinguishes this process from all earlier ones.

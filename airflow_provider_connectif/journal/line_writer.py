@@ -91,7 +91,10 @@ class LineWriter:
         self._gathers()
 
     def forget(self, keys: Collection[str]) -> None:
-        """Delete the lines of suppressed contacts. Lines with a spelling stay until the person has a receipt.
+        """Delete the lines of suppressed contacts with the next :meth:`commit`, and drop those not written yet.
+
+        A line with the spelling in which the key was sent stays until the person's erasure, which needs it, has a
+        receipt.
 
         :param keys: the contact keys in the journal's form.
         """
@@ -116,10 +119,10 @@ class LineWriter:
             self._beside.append(write)
 
     def watch_requests(self, busy_since: Callable[[], float | None]) -> None:
-        """Let erasures know since when requests may be running.
+        """Let erasures know since when requests may be running, or about to be sent, without their knowledge.
 
-        :param busy_since: returns the start of the oldest running request, by the monotonic clock; ``None`` if there is
-            none.
+        :param busy_since: returns this time by the monotonic clock; ``None``: there is no such request. The thread that
+            renews the claim calls it, too.
         """
         self._lease.busy_since = busy_since
 

@@ -62,8 +62,8 @@ class PendingFile:
         where = f"{size / 1e6:,.0f} MB in {str(self._folder)!r}"
         if is_full and size + added_bytes >= 0.9 * self._limit_bytes:  # the size may be that before the write
             raise PendingError(
-                f"the pending changes exceed pending_limit, {self._limit_bytes / 1e9:g} GB ({where}): "
-                "does the source end?",
+                f"the pending changes reach pending_limit, {self._limit_bytes / 1e9:g} GB ({where}); nothing was sent. "
+                "Check that the query or function ends; if so many changes are right, raise pending_limit",
                 final=True,
             )
         if is_full:

@@ -27,11 +27,11 @@ class ContactsArguments(SyncArguments):
         ``{"_name": "first_name", "tier": "loyalty_tier"}``. Default: the name of each column, except the key column,
         is a property id.
     :param fields: the field definitions that properties are checked against. ``live`` (default): the account's
-        definitions. They are read once a run, if the properties include custom fields, or phone numbers without
-        ``default_region``. If the API key is not allowed to read them, the run logs a warning and continues as with
-        ``builtin``. ``builtin``: only the system fields; PATCH sends values of custom fields by their own type, and an
-        import of custom fields fails. A dict: your own definitions by property id, each a type (``"text"``) or a
-        ``ContactField`` of the API.
+        definitions. They are read once a run if ``properties`` is not given, or includes custom fields, or phone
+        numbers without ``default_region``. If the API key is not allowed to read them, the run logs a warning and
+        continues as with ``builtin``. ``builtin``: only the system fields; PATCH sends values of custom fields by their
+        own type, and an import of custom fields fails. A dict: your own definitions by property id, each a type
+        (``"text"``) or a ``ContactField`` of the API.
     :param default_region: the country of phone numbers without a country code, as two letters, such as ``ES``. The
         country code in a custom field's definition comes first. Default: only that country code; if there is none, such
         numbers are invalid.
@@ -41,11 +41,12 @@ class ContactsArguments(SyncArguments):
         without a country code makes the row invalid. The column is a property only if ``properties`` names it.
     :param resubscribe: when to raise a consent that is lower at Connectif than in the source. ``on_change`` (default):
         if the source has raised the consent since its delivery, and no response has shown that the person lowered it.
-        ``never`` never raises it; ``always`` always raises it. With each of them, a contact that this sync has created
-        gets its first consent, and a consent with its lowest value is always sent. See "Who owns which property" in the
-        docs.
+        ``never`` never raises it; ``always`` always raises it, but an import does not raise it for that reason alone.
+        With each of them, a contact that this sync has created gets its first consent, and a consent with its lowest
+        value is always sent. See "Who owns which property" in the docs.
     :param write_modes: when to write a property, by property id: ``always`` (default), ``on_create`` (only to contacts
-        that this sync creates) or ``if_empty`` (only if Connectif has no value). Not for consents.
+        that this sync creates) or ``if_empty`` (only if Connectif has no value). Not for consents. An import refuses
+        ``on_create``.
     :param kwargs: as in :class:`airflow_provider_connectif.operators.sync_arguments.SyncArguments`.
     :raises ValueError: an argument is not valid; raised when the DAG is parsed.
     """

@@ -1,4 +1,4 @@
-"""Operators that write rows to Connectif as contacts."""
+"""The operator that writes rows to contacts by PATCH, and the import path of the other operators for contacts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["ContactDeleteOperator", "ContactImportOperator", "ContactPatchOperat
 
 
 class ContactPatchOperator(ContactsArguments, RequestOperator):
-    """Upserts rows as Connectif contacts: ``PATCH /contacts/{email}``, one request for each contact.
+    """Upserts rows as Connectif contacts by PATCH. A contact takes one request, or two if one must wait for a response.
 
     It also takes the arguments of three base classes:
     :class:`airflow_provider_connectif.operators.arguments.ContactsArguments` (the mapping of rows to contacts),
@@ -34,7 +34,8 @@ class ContactPatchOperator(ContactsArguments, RequestOperator):
     :param nulls: the treatment of a property whose value is ``None`` or an empty list. ``omit`` (default): it is not
         sent, and stays unchanged at Connectif. ``clear``: ``null`` or ``[]`` is sent; Connectif's handling of these is
         not documented.
-    :raises ValueError: an argument is not valid; raised when the DAG is parsed.
+    :raises ValueError: an argument is not valid; raised when the DAG is parsed. A mapped operator raises
+        ``AirflowFailException`` instead, when its task runs.
     """
 
     def __init__(self, *, nulls: Nulls = "omit", **kwargs: Any) -> None:

@@ -59,7 +59,8 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
     :param file_layout: the way in which contacts are divided into files: no column of a file may have blank cells.
         ``shape``: one file for each set of filled columns. ``column``: one file with the columns that every row fills,
         and one for each column that may be empty; a new contact is complete only when its last file is processed.
-        ``auto`` (default): the layout with fewer requests. With ``on_existing="keep"`` it is always ``shape``.
+        ``auto`` (default): the layout with fewer requests. With ``on_existing="keep"``, ``auto`` is ``shape``, and
+        ``column`` is an error.
     :param delimiter: the character between the cells of a file.
     :param poll_interval: time between two polls of an import, and between two uploads to a full queue: a timedelta, or
         seconds. Default 20 seconds.

@@ -282,6 +282,6 @@ class SyncArguments(GuardArguments):
 
 
 def work_folder() -> Path | None:
-    """Return the folder for pending changes; ``None``: the system's folder for temporary files."""
+    """Return the folder for temporary files from ``[connectif] work_folder``; ``None``: the system's folder."""
     folder = conf.get("connectif", "work_folder", fallback="")
     return Path(folder) if folder else None

@@ -18,11 +18,13 @@ STATUSES_ABOUT_THE_ROW = frozenset({400, 422})
 class Outcome(StrEnum):
     """The outcome of one row.
 
-    With a journal only: ``unchanged`` (nothing to send), ``held`` (rejected before and unchanged since), ``suppressed``
-    (a row of a person who asked to be forgotten). ``undelivered``: not confirmed by Connectif, so another attempt sends
-    it. ``merged``: part of the change of another row of the same contact. By import only: ``imported``, ``not_taken``
-    (``on_existing='keep'``: the contact exists, or Connectif rejected the row). Of an erasure only: ``deleted``, and
-    ``absent`` (Connectif has no such contact).
+    ``skipped``: the response policy leaves out the row. ``invalid``: refused by the checks before sending.
+    ``rejected``: refused by Connectif. ``undelivered``: not confirmed by Connectif, so another attempt sends it; if it
+    is in doubt, it is held instead. ``unchanged``: nothing to send. ``merged``: part of the change of another row of
+    the same contact. With a journal only: ``held`` (rejected before or in doubt, and unchanged since), ``suppressed``
+    (a row of a person who asked to be forgotten). By import only: ``imported``, ``not_taken`` (``on_existing='keep'``:
+    the contact exists, or Connectif rejected the row). Of an erasure only: ``deleted``, and ``absent`` (Connectif has
+    no such contact).
     """
 
     CREATED = "created"
@@ -42,7 +44,12 @@ class Outcome(StrEnum):
 
 
 class StopKind(StrEnum):
-    """The reason why a run ended before its last row."""
+    """The reason why a run ended before its last row. ``reporting/verdict.py`` has the words for each.
+
+    ``left_alone``: Connectif asks for a longer pause than the connection allows. ``asked_again``: it asks for pauses
+    again and again. ``blocked``: several responses in a row are not about the rows. ``deferred``: the task waits
+    without a worker.
+    """
 
     FAIL = "fail"
     SKIP_TASK = "skip_task"
@@ -60,11 +67,16 @@ class StopKind(StrEnum):
 
 
 class JournalError(RunFailed):
-    """The journal's database failed, or belongs to a newer version; the text contains no contact key."""
+    """The journal cannot be used: its connection, secret, tables or database are at fault, or another process has the
+    sync. The text contains no contact key.
+    """
 
 
 class PendingError(RunFailed):
-    """The pending changes cannot be stored; nothing was sent. The text names folder and size, and no value of a row."""
+    """The pending changes, or the keys of the source, cannot be stored; nothing was sent.
+
+    The text names the folder, and no value of a row.
+    """
 
 
 class SourceError(RunFailed):
@@ -113,7 +125,8 @@ class Stop:
 class Shown:
     """The stored values of a change, as far as the responses to it show them.
 
-    :param is_there: whether the responses show the thing; if not, stored values cannot be compared with those sent.
+    :param is_there: ``False``: a response to a PATCH did not show the thing, so stored values cannot be compared with
+        those sent. ``True`` also after a refused look-up.
     :param differences: the kind of difference by property id, for sent properties that are shown with another value; no
         values.
     :param is_drifted: whether a property that was accepted before, and not sent now, is shown with another value.
@@ -140,10 +153,11 @@ class Shown:
 
 @dataclass(frozen=True)
 class Settled:
-    """A row whose outcome is known.
+    """A change whose outcome is known.
 
-    :param error: the last response, if it was not a 2xx.
-    :param tries: requests for this row that got a response or timed out, without 429.
+    :param error: the response other than a 2xx, or the failure, that decided the outcome; ``None``: there was none.
+    :param tries: attempts of the request that decided, also without a connection, but without 429. Accepted look-ups
+        and parts before it do not count.
     :param is_remembered: whether the journal holds the rejected row until it changes.
     :param is_unconfirmed: whether the change was accepted although the response showed another key.
     :param is_follow_up: whether a part of the change was accepted before, so that the outcome is that of the rest.

@@ -1,4 +1,4 @@
-"""Batches of rows from a database."""
+"""Rows of a source: batches, their size in memory, names with a byte order mark, and the error of an invalid row."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ _DEEPEST = 30  # containers in containers; documents of a database have a dozen
 def weight_of(values: Iterable[Any], depth: int = 0) -> int:
     """Return about how many bytes values take in memory; exact for texts, which make most large rows large.
 
-    Counting stops above :data:`BATCH_BYTES`, so it also ends for a structure that contains itself.
+    Above :data:`BATCH_BYTES`, further containers may not be counted, so it also ends for a structure that contains
+    itself.
+
+    :param depth: number of containers around the values.
     """
     weight = 0
     for value in values:
@@ -62,7 +65,7 @@ def _weight_of_large(value: Any, depth: int) -> int:
 
 
 def weight_of_rows(rows: Sequence[Iterable[Any]]) -> int:
-    """Return about how many bytes rows of one result take.
+    """Return about how many bytes rows take: sequences of values, all of one length, and not mappings.
 
     They are counted column by column, which is fast, since the values of a column usually have one type.
     """

@@ -12,10 +12,10 @@ def some_of(names: Sequence[str], most: int) -> str:
 
 
 def evenly(count: int, most: int) -> list[int]:
-    """Return the indexes of a sample that is spread evenly, with the first and the last one, in their order.
+    """Return ascending indexes that are spread evenly over a number of things, from the first to the last.
 
     :param count: the number of things.
-    :param most: the size of the sample; all things if they are fewer.
+    :param most: the size of the sample; all things if they are fewer. 1: only the first.
     """
     if count <= most:
         return list(range(count))

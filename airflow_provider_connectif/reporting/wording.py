@@ -65,9 +65,9 @@ BLANK_TEXTS = (
     "  Their other values are imported; a PATCH of the same sync sends the blank texts, too"
 )
 TOO_MANY_LOOK_UPS = (
-    "The source lowered consents of %s; one import looks up %s at most, so it looks up none\n"
+    "The source lowered consents of %s, more than the %s that one run looks up at Connectif: it looks up none\n"
     "  Withdrawn consents are sent, consents that were lowered to a middle value are not\n"
-    '  %s the person\'s own from now on: only a PATCH with resubscribe="always" raises them again'
+    '  %s not raised again by this sync: only a PATCH with resubscribe="always" does that'
 )
 NO_IMPORT = (
     "The API key cannot import (403), so the plan goes by PATCH: %s\n"

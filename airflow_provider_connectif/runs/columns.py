@@ -40,11 +40,13 @@ class SourceColumns:
         self._warn_about(resource.written_columns or ())
 
     def look_at(self, columns: Sequence[str] | None, batch: Sequence[Row]) -> Sequence[Row]:
-        """Check the columns with the first batch, and warn about those of every batch.
+        """Check the columns with the first batch, and warn once about each column that needs it.
 
-        :param columns: the columns of the source; ``None``: only the rows of a batch have columns.
-        :param batch: the next rows to prepare.
-        :return: the rows. A column that differs from a name of the mapping only by case has the mapping's name.
+        :param columns: the columns of the source; ``None``: the rows need not have the same columns, so those in the
+            batch count.
+        :param batch: the next rows to prepare; may be empty.
+        :return: the rows. If ``columns`` is given, a column that differs from a name of the mapping only by case has
+            the mapping's name.
         :raises RunFailed: a column is missing, is not valid, or is ambiguous.
         """
         if columns is not None:

@@ -74,7 +74,7 @@ class Departures:
             return ""
         if self._last is None or self._last.is_of(self._asker):
             return "A later run carries it out for those that have certainly left"
-        return "No later run carries it out for contacts that only an earlier query has found"
+        return "No later run carries it out for contacts that no read since then has shown"
 
     @property
     def follows(self) -> bool:

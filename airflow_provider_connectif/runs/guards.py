@@ -99,9 +99,9 @@ def exceeded(plan: Guarded, limits: GuardLimits, last: LastRead | None) -> list[
         number = guard.count(plan)
         if allowed is None or (number >= allowed if guard.is_minimum else number <= allowed):
             continue
-        base = "" if last is None or not isinstance(limit, float) else f" of {_base(guard, last):,}"
+        share = "" if last is None or not isinstance(limit, float) else _describe_base(guard, limit, last)
         bound = "needs" if guard.is_minimum else "allows"
-        found.append(f"{number:,} {guard.noun}, {guard.name}={limit}{base} {bound} {allowed:,}")
+        found.append(f"{number:,} {guard.noun}, {guard.name}={limit}{share} {bound} {allowed:,}")
     return found
 
 
@@ -115,7 +115,7 @@ def check_guards(plan: Guarded, limits: GuardLimits, last: LastRead | None) -> l
     if found and not limits.is_off:
         raise GuardExceeded(
             f"The plan exceeds {'a guard' if len(found) == 1 else f'{len(found)} guards'}, so nothing was sent: "
-            f"{'; '.join(found)}. If that is right, guards_off=True lets one run pass"
+            f"{'; '.join(found)}. If that is right, set guards_off=True for one run"
         )
     return found
 
@@ -161,6 +161,13 @@ def _allowed(guard: Guard, limit: Limit, last: LastRead | None) -> int | None:
 
 def _base(guard: Guard, last: LastRead) -> int:
     return last.rows if guard.is_minimum else last.contacts
+
+
+def _describe_base(guard: Guard, share: float, last: LastRead) -> str:
+    base = _base(guard, last)
+    things = "rows of the last complete read" if guard.is_minimum else "known contacts"
+    is_least = not guard.is_minimum and share > 0 and share_of(share, base, rounds_up=False) < guard.least
+    return f" of {base:,} {things}{f', but at least {guard.least},' if is_least else ''}"
 
 
 def names_of(guards: Sequence[Guard] = GUARDS) -> tuple[str, ...]:

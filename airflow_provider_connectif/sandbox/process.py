@@ -1,4 +1,4 @@
-"""A sandbox in a process of its own, for tests and demonstrations. Standard library only."""
+"""A sandbox in a process of its own, for tests and demonstrations. That process needs uvicorn and starlette."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class SandboxProcess:
     """A sandbox that runs from ``with`` to the end of the block, on a free loopback port.
 
     The arguments are the options of the command line: see ``python -m airflow_provider_connectif.sandbox --help``. The
-    defaults are the same, except those of imports: here, imports are processed at once.
+    defaults are the same, except those of imports: here, imports are processed at once. Requests go to ``url``, with
+    ``api_key``: the first key without its scopes, ``id:secret``.
 
     :param requests_per_minute: requests in a window of ``window_seconds``; 0: no limit and no rate-limit headers.
         Without headers a task keeps to 100 requests a minute, so give a large number instead.
@@ -46,13 +47,14 @@ class SandboxProcess:
     :param custom_fields: the endpoints that accept custom fields.
     :param page_size: contact fields on a page.
     :param links: the form of ``links.next`` and ``links.prev``.
-    :param blocked: respond 403 to everything.
+    :param blocked: respond 403 to every request with a valid key.
     :param import_rows_per_second: rows of imports that are processed per second; 0 (default): as fast as possible.
     :param import_queue_seconds: least seconds for which an import is queued. Default 0.
     :param report_seconds: seconds for which the address of an error report is valid.
     :param start_deadline_s: time limit for the start, in seconds.
-    :raises ValueError: an API key is not valid.
-    :raises SandboxError: the sandbox does not start, or refuses the request of a method.
+    :raises ValueError: the first API key is not valid.
+    :raises SandboxError: the sandbox does not start, for example with another invalid option, or refuses the request of
+        a method.
     """
 
     def __init__(
@@ -127,7 +129,7 @@ class SandboxProcess:
         self.url = line.partition(" on ")[2].split()[0].rstrip("/")
 
     def stop(self) -> int | None:
-        """End the process and return its exit status; None: it was not running."""
+        """End the process and return its exit status; ``None``: it was not started, or is stopped already."""
         if self._process is None:
             return None
         process, self._process = self._process, None
@@ -159,12 +161,17 @@ class SandboxProcess:
     def requests(self) -> dict[str, Any]:
         """Return ``{total, by_status: {"200": n}, by_endpoint: {"GET /store/": n}, recent: [...]}``.
 
-        ``recent``: ``{time, method, path, status}`` of the last 200 requests, the oldest first.
+        The numbers are those since the last reset. ``recent``: ``{time, method, path, status}`` of the last 200
+        requests, the oldest first. ``path`` is a template, such as ``/contacts/{email}``. If the connection was closed
+        without a response, ``status`` is ``None``, and ``by_status`` counts the request as ``dropped``.
         """
         return self._control("GET", "requests")
 
     def window(self) -> dict[str, Any]:
-        """Return ``{limit, remaining, reset_in_s}`` without using up a request."""
+        """Return ``{limit, remaining, reset_in_s}``, without using up a request.
+
+        ``limit`` 0: no limit. ``reset_in_s`` 0: no window is open.
+        """
         return self._control("GET", "window")
 
     def add_fault(
@@ -179,13 +186,15 @@ class SandboxProcess:
     ) -> None:
         """Make matching requests fail, or wait. A request gets the first fault that strikes it.
 
+        A request that gets 401 or 429 meets no fault.
+
         :param action: ``{"status": 503, "body": "", "headers": {}}``, ``{"delay_s": 2.0}`` or ``{"drop": True}``. With
             ``"apply": True`` the request takes effect all the same. For ``POST /imports/`` the action may also be about
             the new import: ``{"import": {"stuck": "queued"}}`` keeps it ``queued`` (or ``inProgress``) until
             :meth:`release_imports`; ``{"import": {"end": "error", "after_rows": 10}}`` ends it after 10 rows with the
             status ``error`` (or ``cancelled``, or any other word).
         :param match: ``method``, ``path`` (a template such as ``/contacts/{email}``) and ``key`` (a regular expression
-            that is searched for in the decoded key). Default: every request matches.
+            that is searched for in the decoded key or id of the path). Default: every request matches.
         :param times: the most requests that the fault strikes; ``None``: no limit.
         :param after: the number of matching requests that get a normal response first.
         :param probability: the probability, from 0 to 1, that the fault strikes a matching request.
@@ -195,7 +204,10 @@ class SandboxProcess:
         self._control("POST", "faults", {**description, "probability": probability, "seed": seed})
 
     def faults(self) -> list[dict[str, int]]:
-        """Return ``[{seen, struck}]``, for each fault the numbers of requests that matched and that were struck."""
+        """Return ``[{seen, struck}]`` in the order of :meth:`add_fault`: numbers of matching and of struck requests.
+
+        A request that an earlier fault struck does not count, nor does one after the fault struck ``times`` requests.
+        """
         faults: list[dict[str, int]] = self._control("GET", "faults")["faults"]
         return faults
 
@@ -204,12 +216,12 @@ class SandboxProcess:
         self._control("DELETE", "faults")
 
     def imports(self) -> list[dict[str, Any]]:
-        """Return every import as the API shows it, the latest first."""
+        """Return every import as in the API's list, without the address of its error report; the latest first."""
         imports: list[dict[str, Any]] = self._control("GET", "imports")["imports"]
         return imports
 
     def queue_imports(self, count: int) -> None:
-        """Queue imports as if the app had started them. They stay queued until :meth:`release_imports`."""
+        """Queue 1 to 10 imports as if the app had started them. They stay queued until :meth:`release_imports`."""
         self._control("POST", "imports", {"queued": count})
 
     def release_imports(self) -> None:
@@ -221,7 +233,7 @@ class SandboxProcess:
         self._control("POST", "account", {"blocked": blocked})
 
     def reset(self) -> None:
-        """Remove all contacts, imports and logged requests, and begin a new window. Faults stay."""
+        """Remove all contacts, imports and logged requests, and begin a new window. Faults and ``blocked`` stay."""
         self._control("POST", "reset")
 
     def _control(self, method: str, name: str, content: object = None) -> dict[str, Any]:

@@ -133,7 +133,10 @@ def test_one_broken_night_is_stopped_and_nobody_is_subscribed_again(
     broken = [(email, "unsubscribed") for email in keys]
     stopped = consents("1", broken, warehouse, **way)
     assert stopped.state == "failed"
-    assert "60 contacts whose consent is lowered, max_lowered=0.05 of 60 allows 20" in str(stopped.error)
+    assert (
+        "60 contacts whose consent is lowered, max_lowered=0.05 of 60 known contacts, but at least 20, allows 20"
+        in str(stopped.error)
+    )
     assert [entry for entry in strict.take_log() if "key" in entry or entry["method"] == "POST"] == []
     assert consents("2", broken, warehouse, guards_off=True, **way).state == "success"
     assert {contact[SUBSCRIPTION] for contact in strict.contacts.values()} == {"unsubscribed"}
@@ -181,7 +184,7 @@ def test_the_source_that_shrank(
     for count in (3, 0):
         stopped = deliver(f"{count} rows", rows=rows(count, "Eva"), min_rows=0.5)
         assert stopped.state == "failed"
-        assert f"{count} rows read, min_rows=0.5 of 295 needs 148" in str(stopped.error)
+        assert f"{count} rows read, min_rows=0.5 of 295 rows of the last complete read needs 148" in str(stopped.error)
         assert requests(strict) == []
     logged()
     warned = deliver("warned", rows=rows(3, "Eva"))
@@ -209,9 +212,11 @@ def test_a_task_is_measured_by_what_it_has_read_itself(
     other_task = {"more_context": {"dag": SimpleNamespace(dag_id="another")}}
     assert deliver("nightly", rows=rows(3), min_rows=0.9, **other_task).state == "success"
     shrunk = deliver("third", rows=rows(29), map_index=0, min_rows=0.5)
-    assert "29 rows read, min_rows=0.5 of 60 needs 30" in str(shrunk.error)
+    assert "29 rows read, min_rows=0.5 of 60 rows of the last complete read needs 30" in str(shrunk.error)
     again = deliver("fourth", rows=rows(29), map_index=0, min_rows=0.5)
-    assert "29 rows read, min_rows=0.5 of 60 needs 30" in str(again.error)  # a red night is no measure
+    assert "29 rows read, min_rows=0.5 of 60 rows of the last complete read needs 30" in str(
+        again.error
+    )  # a red night is no measure
 
 
 @pytest.mark.slow
@@ -274,7 +279,7 @@ def test_a_share_does_not_stop_a_first_load_that_an_outage_has_interrupted(
     assert sync("2", **arguments).summary["undelivered"] == 1
     warehouse.fill_rows([(key(number), "Ana", 1, 1) for number in range(40)])
     stopped = sync("3", **arguments)
-    assert "11 contacts to create, max_created=0.1 of 29 allows 2" in str(stopped.error)
+    assert "11 contacts to create, max_created=0.1 of 29 known contacts allows 2" in str(stopped.error)
 
 
 def test_a_share_does_not_stop_the_mapped_tasks_of_a_first_load(journal: JournalDatabase, strict: StrictServer) -> None:
@@ -286,4 +291,4 @@ def test_a_share_does_not_stop_the_mapped_tasks_of_a_first_load(journal: Journal
         run = load("1", index)
         assert run.state == "success", run.error
     assert load("2", 0, 25).state == "success"
-    assert "28 contacts to create, max_created=0.5 of 45 allows 22" in str(load("2", 1, 38).error)
+    assert "28 contacts to create, max_created=0.5 of 45 known contacts allows 22" in str(load("2", 1, 38).error)

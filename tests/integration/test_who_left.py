@@ -329,7 +329,7 @@ def test_a_guard_holds_back_what_is_only_counted_too(kind: str, journal: Journal
     strict.take_log()
     changed = [{**row, "_name": "Eva"} for row in rows]
     stopped = deliver("2", kind=kind, rows=changed[4:], max_removed=0.1)
-    assert "4 contacts that left the source, max_removed=0.1 of 30 allows 3" in str(stopped.error)
+    assert "4 contacts that left the source, max_removed=0.1 of 30 known contacts allows 3" in str(stopped.error)
     assert requests(strict) == []
     passed = deliver("3", kind=kind, rows=changed[3:], max_removed=0.1)
     assert (passed.state, passed.plan["removed"]) == ("success", 3), passed.error

@@ -31,8 +31,8 @@ def test_a_key_is_whole_in_the_password_or_in_two_parts(login: str | None, passw
         (None, "key-id:SECRET\n", "a line break"),
         (None, "key-id:SECRET\r\nX-Header: 1", "a line break"),
         (None, "key-id:SECRÉT", "another character"),
-        (None, "key-id:", "incomplete"),
-        (None, ":SECRET", "incomplete"),
+        (None, "key-id:", "has no secret"),
+        (None, ":SECRET", "has no id"),
     ],
 )
 def test_what_cannot_be_a_key_is_refused_with_words_that_do_not_quote_it(

@@ -100,10 +100,18 @@ def test_the_message_names_number_limit_and_the_way_out() -> None:
         check_guards(Guarded(38, 0, 0, 60, 0, 0), GuardLimits(max_removed=0.05, min_rows=0.5), last(1000, rows=2950))
     assert raised.value.final
     assert str(raised.value) == (
-        "The plan exceeds 2 guards, so nothing was sent: 38 rows read, min_rows=0.5 of 2,950 needs 1,475; "
-        "60 contacts that left the source, max_removed=0.05 of 1,000 allows 50. If that is right, guards_off=True lets "
-        "one run pass"
+        "The plan exceeds 2 guards, so nothing was sent: 38 rows read, min_rows=0.5 of 2,950 rows of the last "
+        "complete read needs 1,475; "
+        "60 contacts that left the source, max_removed=0.05 of 1,000 known contacts allows 50. If that is "
+        "right, set guards_off=True for one run"
     )
+
+
+def test_a_share_of_few_contacts_allows_a_least_number() -> None:
+    plan, limits = NOTHING._replace(lowered=40), GuardLimits(max_lowered=0.05)
+    assert exceeded(plan, limits, last(100)) == [
+        "40 contacts whose consent is lowered, max_lowered=0.05 of 100 known contacts, but at least 20, allows 20"
+    ]
 
 
 def test_guards_that_are_off_say_what_they_would_have_stopped() -> None:

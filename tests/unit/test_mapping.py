@@ -74,7 +74,7 @@ def test_a_bad_row_names_every_column_and_rule_and_no_value() -> None:
         'column "email" must be an e-mail address: an email address must have an @-sign',
         'column "mobile" (_mobilePhone) must be an international phone number: + and the country code first, '
         "or set default_region",
-        'column "points" (_points) must be a whole number, but this text is not one',
+        'column "points" (_points) must be a whole number without commas, blanks or units, but this text is not one',
         'column "first_name" (_name) is missing',
     )
     assert not any(value in str(invalid.value) for value in ("not-an-email", "600", "seven"))

@@ -236,7 +236,7 @@ def test_a_source_that_does_not_end_is_an_error_that_names_limit_folder_and_size
             for number in range(10_000):
                 changes.add([change(number, text="secret" * 20)])
 
-        with pytest.raises(PendingError, match=r"exceed pending_limit, 0\.0002 GB \(0 MB in '.*'\)") as error:
+        with pytest.raises(PendingError, match=r"reach pending_limit, 0\.0002 GB \(0 MB in '.*'\)") as error:
             never_end()
         assert error.value.final
         assert "secret" not in str(error.value)

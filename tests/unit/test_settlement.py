@@ -176,7 +176,7 @@ def shown(status: str, success: int | None = None, errors: int | None = None, to
             shown("cancelled", 4, 0),
             {"imported": 4, "undelivered": 6},
             Verdict.FAILED,
-            "was cancelled in the app after 4 of 10 rows; clear the task",
+            "was cancelled in the app after 4 of 10 rows; the next run sends its rows again",
         ),
         (NOT_FOUND, {"undelivered": 10}, Verdict.TRY_AGAIN, "import import-0 no longer exists"),
     ],
@@ -287,6 +287,17 @@ def test_the_time_of_a_run_ends_the_wait_and_says_how_the_imports_stand(tmp_path
         night.settle()
     assert failure.value.verdict is Verdict.TRY_AGAIN
     assert night.poll_times == [0.0, 20.0, 40.0]
+
+
+def test_rows_of_imports_that_an_earlier_process_has_settled_are_not_counted_as_open(tmp_path: Path) -> None:
+    night = Night(tmp_path, [DONE], [RUNNING])
+    night.state.files[0].is_settled = True  # before a deferral, so this process has not polled it
+    assert night.watch.describe(night.state.files) == "1 of 2 imports ended; still running: import-1 (uploaded)"
+    night.watch.look("import-0")
+    night.watch.look("import-1")
+    assert night.watch.describe(night.state.files) == (
+        "1 of 2 imports ended, 10 of 20 rows processed; still running: import-1 (inProgress)"
+    )
 
 
 def test_who_was_told_to_stop_waits_for_no_import(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_a_wrong_placeholder_is_final_and_named(module: str) -> None:
     fault = statement_error(PARAMETERS[module], "warehouse", Connection.of(module))
     assert fault is not None
     assert fault.final
-    assert "sql and parameters do not fit on 'warehouse'" in str(fault)
+    assert "sql and parameters do not match each other on 'warehouse'" in str(fault)
     assert f"{module.partition('.')[0]} takes" in str(fault)
 
 

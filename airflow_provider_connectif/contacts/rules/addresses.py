@@ -100,7 +100,8 @@ def external_id(value: Any) -> str:
     identifier = trimmed(valid_text(value))
     if _FLOAT_TEXT.fullmatch(identifier):
         raise InvalidValue(
-            "must be an external id, but this text is from a float: cast it to a whole number in the query"
+            "must be an external id, but this text looks like a float, such as 17.0 or 1.2E+15: "
+            "take it from a source with all digits"
         )
     if not identifier or identifier in (".", ".."):
         raise InvalidValue("must be an external id, but this text is blank or only dots")

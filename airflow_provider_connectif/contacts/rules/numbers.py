@@ -156,7 +156,7 @@ def numeric_text(value: str, what: str) -> Decimal:
     """
     stripped = value.strip()
     if len(stripped) > _LONGEST_NUMERIC or not _NUMERIC.fullmatch(stripped):
-        raise InvalidValue(f"must be {what}, but this text is not one")
+        raise InvalidValue(f"must be {what} without commas, blanks or units, but this text is not one")
     return Decimal(stripped)
 
 

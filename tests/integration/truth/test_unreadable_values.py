@@ -240,7 +240,9 @@ def test_a_conversion_that_fails_in_a_function_is_named_by_its_place(
     assert [quoted for quoted in ("Bartho", "12345", "0xe9") if quoted in shown] == []
 
 
-def test_a_function_that_returns_its_rows_is_treated_alike(run_dag: Callable[..., Any], strict: StrictServer) -> None:
+def test_a_function_that_returns_its_rows_is_treated_alike(
+    run_dag: Callable[..., Any], strict: StrictServer, capfd: pytest.CaptureFixture[str]
+) -> None:
     from airflow.providers.common.compat.sdk import DAG
 
     from airflow_provider_connectif.decorators.contacts import connectif_patch_task
@@ -257,7 +259,9 @@ def test_a_function_that_returns_its_rows_is_treated_alike(run_dag: Callable[...
     assert set(task_states(dag_run).values()) == {"failed"}
     logs = Path(os.environ["AIRFLOW_HOME"]).glob("logs/**/*")
     texts = [path.read_text(errors="replace") for path in logs if path.is_file() and "conversion_in" in str(path)]
+    texts += capfd.readouterr()
     assert not any("literal for int() with base 10: 'Bartholomew'" in text for text in texts)
+    assert any("making the rows failed with ValueError, in made()" in text for text in texts)
 
 
 def test_an_author_s_own_words_pass(strict: StrictServer, airflow_db: None) -> None:
