@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.records.reads import LastRead
+from airflow_provider_connectif.reporting.formats import plural
 
 Limit = int | float | None
 """A number of contacts (int), or a share (float) of those that were known before; ``None``: no limit."""
@@ -63,9 +64,9 @@ class Guard(NamedTuple):
     """One guard.
 
     ``name``: the name of the argument. ``count``: returns the number of a plan that the guard limits. ``noun``: the
-    counted things, for messages. ``least``: a share above 0.0 allows at least so many. ``is_minimum``: the number must
-    not be below the limit. ``is_of_load``: a share does not limit the first run, whose tasks and attempts add contacts
-    to the sync.
+    counted things in the plural, and the rest of their description, for messages. ``least``: a share above 0.0 allows
+    at least so many. ``is_minimum``: the number must not be below the limit. ``is_of_load``: a share does not limit the
+    first run, whose tasks and attempts add contacts to the sync.
     """
 
     name: str
@@ -101,7 +102,8 @@ def exceeded(plan: Guarded, limits: GuardLimits, last: LastRead | None) -> list[
             continue
         share = "" if last is None or not isinstance(limit, float) else _describe_base(guard, limit, last)
         bound = "needs" if guard.is_minimum else "allows"
-        found.append(f"{number:,} {guard.noun}, {guard.name}={limit}{share} {bound} {allowed:,}")
+        things, rest = guard.noun.split(" ", 1)
+        found.append(f"{plural(number, things[:-1])} {rest}, {guard.name}={limit}{share} {bound} {allowed:,}")
     return found
 
 

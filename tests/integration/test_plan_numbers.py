@@ -245,7 +245,7 @@ def test_other_operators_take_guards_too(kind: str, journal: JournalDatabase, st
     stopped = deliver("2", kind=kind, rows=changed, max_created=1, max_changed=0)
     assert stopped.state == "failed"
     assert "2 contacts to create, max_created=1 allows 1" in str(stopped.error)
-    assert "1 contacts to change, max_changed=0 allows 0" in str(stopped.error)
+    assert "1 contact to change, max_changed=0 allows 0" in str(stopped.error)
     assert [entry for entry in strict.take_log() if "key" in entry or entry["target"] == "/imports/"] == []
 
 

@@ -253,7 +253,7 @@ def test_who_was_removed_and_comes_back_in_a_run_that_failed_is_new_in_the_next_
     warehouse.fill(KEYS)
     for run_id in ("3", "4"):
         stopped = sync(run_id, sql, max_created=0, **arguments)
-        assert "1 contacts to create, max_created=0 allows 0" in str(stopped.error)
+        assert "1 contact to create, max_created=0 allows 0" in str(stopped.error)
     assert sync("5", sql, **arguments).plan["to_create"] == 1
 
 

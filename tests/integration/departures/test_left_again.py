@@ -102,7 +102,7 @@ def test_a_task_that_is_alone_again_counts_again(
     night("2", warehouse, more_context=other, **mapping)
     assert night("3", warehouse, (ANA, "Ana", "none"), **mapping).plan["removed"] is None
     run = night("4", warehouse, **{**mapping, "max_removed": 0})
-    assert "1 contacts that left the source, max_removed=0 allows 0" in str(run.error)
+    assert "1 contact that left the source, max_removed=0 allows 0" in str(run.error)
 
 
 @pytest.mark.parametrize("kind", usually("sqlite"))
