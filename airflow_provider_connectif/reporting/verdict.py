@@ -189,7 +189,7 @@ def stop_verdict(stop: Stop, scope: str, account: Account = _UNNAMED) -> tuple[V
         minutes = math.ceil(stop.asked_s / 60)
         return verdict, words.format(
             asked=describe_seconds(stop.asked_s),
-            response="its rate limit" if stop.error is None else describe_error(stop.error),
+            response=_response(stop.error, "its rate limit"),
             longest=describe_seconds(stop.longest_wait_s),
             retry_delay="1 minute" if minutes == 1 else f"{minutes} minutes",
         )
@@ -200,8 +200,9 @@ def stop_verdict(stop: Stop, scope: str, account: Account = _UNNAMED) -> tuple[V
                 f"{account.base_url}"
             )
         words = _STATUS_WORDS.get(stop.error.status, words)
+    without_error = "its rate limit" if stop.kind is StopKind.ASKED_AGAIN else "a 2xx"
     return verdict, words.format(
-        response=_response(stop.error), scope=scope, host=account.base_url, connection=account.connection
+        response=_response(stop.error, without_error), scope=scope, host=account.base_url, connection=account.connection
     )
 
 
@@ -217,5 +218,5 @@ def describe_end(verdict: Verdict, stop: Stop | None) -> str:
     return "Failed" if stop is None else "Stopped early"
 
 
-def _response(error: Error | None) -> str:
-    return "a 2xx" if error is None else describe_error(error)
+def _response(error: Error | None, without_error: str) -> str:
+    return without_error if error is None else describe_error(error)

@@ -68,6 +68,10 @@ def test_a_wait_that_is_too_long_names_a_retry_delay_that_outlasts_it() -> None:
     assert "set a retry_delay of 11 minutes or more" in stop_verdict(stop, "")[1]
 
 
+def test_a_rate_limit_that_asks_for_pauses_again_and_again_is_named() -> None:
+    assert "again and again (its rate limit)" in stop_verdict(Stop(StopKind.ASKED_AGAIN), "")[1]
+
+
 @pytest.mark.parametrize(("unaccounted", "words"), [(2, "2 of 10 rows cannot be"), (-1, "1 too many")])
 def test_outcomes_that_do_not_add_up_are_no_success(unaccounted: int, words: str) -> None:
     verdict, said = unaccounted_verdict(10, unaccounted)
