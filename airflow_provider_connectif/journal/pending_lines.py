@@ -20,6 +20,7 @@ COLUMNS = ("contact", "rank", "number", "flags", "payload")
 """The columns of a line. They are few, since each column takes time."""
 
 
+_MOST_SETS = 1000  # sets of property ids that are kept joined
 _CONDITIONS = Patch._fields.index("was_delivered") + 1
 _NO_CONDITIONS = Patch(0, "", {}, {})[_CONDITIONS:]
 """The usual values of the fields that :func:`conditions_of` stores. If a patch has these, nothing is stored."""
@@ -80,6 +81,7 @@ class ChangeLines:
         self._last_form: RowForm | None = None
         self._last_number: int | None = None
         self._mapping: str | None = None
+        self._joined_ids: dict[tuple[str, ...], str | None] = {}
 
     def packed(self, change: PendingChange) -> tuple[Any, ...]:
         """Return a change as a line of :data:`COLUMNS`."""
@@ -121,8 +123,8 @@ class ChangeLines:
         row = patch.row
         if not isinstance(row, RawRow) or not self._is_told_by_texts(change):
             return None
-        form, sent = self._number_of(row.form), "\n".join(("", *patch.properties))
-        if form is None or sent.count("\n") != len(patch.properties) or "\n\n" in f"{sent}\n":
+        form, sent = self._number_of(row.form), self._joined(tuple(patch.properties))
+        if form is None or sent is None:
             return None
         conditions = _conditions_of(patch)
         told = "-" if conditions is None else _encoded(conditions)
@@ -133,6 +135,20 @@ class ChangeLines:
             sizes = f"{-1 if digests.before is None else len(before)} {len(after)}"
             head = f"{form} {sizes} {digests.row} {digests.patch}\n{told}{sent}\n\n"
         return b"".join((head.encode("utf-8", "surrogatepass"), before, after, packed(row.texts)))
+
+    def _joined(self, ids: tuple[str, ...]) -> str | None:
+        """Return property ids, each after a line break; ``None`` if one of them is empty or has a line break.
+
+        Most changes of a source have one of few sets of ids, so each set is joined once.
+        """
+        try:
+            return self._joined_ids[ids]
+        except KeyError:
+            if len(self._joined_ids) >= _MOST_SETS:
+                self._joined_ids.clear()
+            joined = "\n".join(("", *ids))
+            is_clear = joined.count("\n") == len(ids) and "\n\n" not in f"{joined}\n"
+            return self._joined_ids.setdefault(ids, joined if is_clear else None)
 
     def _patch_of_texts(self, number: int, payload: bytes) -> Patch:
         head, _, rest = payload.partition(b"\n\n")

@@ -189,9 +189,12 @@ class PropertyDigester:
         :param contact: the contact's key, in one form for all spellings.
         :param properties: JSON-ready values by property id.
         """
-        prefix, seeds, entries = f"{contact}\n".encode("utf-8", "surrogatepass"), self._seeds, []
+        prefix, seeds, entries = f"{contact}\n".encode("utf-8", "surrogatepass"), self._seeds.known, []
         for property_id, value in properties.items():
-            name, seeded = seeds[property_id]
+            try:
+                name, seeded = seeds[property_id]
+            except KeyError:
+                name, seeded = self._seeds.of(property_id)
             digest = seeded()
             digest.update(prefix + repr(value).encode())  # a repr has no lone surrogate
             entries.append(name + digest.digest())
@@ -243,24 +246,27 @@ class PropertyDigester:
         return entry[_NAME_BYTES:]
 
 
-class _Seeds(dict[str, tuple[bytes, Callable[[], Any]]]):
+class _Seeds:
     """By property id: the beginning of the property's entries, and a function that begins the digest of a value.
+
+    ``known``: those that were made. An exact ``dict``, since reading a subclass takes longer.
 
     :param key: the key of the digests.
     :param modes: the write modes of properties.
     """
 
     def __init__(self, key: bytes, modes: Mapping[str, str]) -> None:
-        super().__init__()
+        self.known: dict[str, tuple[bytes, Callable[[], Any]]] = {}
         self._key = key
         self._modes = modes
 
-    def __missing__(self, property_id: str) -> tuple[bytes, Callable[[], Any]]:
+    def of(self, property_id: str) -> tuple[bytes, Callable[[], Any]]:
+        """Make the seed of a property."""
         seed = hashlib.blake2b(key=self._key, digest_size=_VALUE_BYTES)
         mode = self._modes.get(property_id)
         named = property_id if mode is None else f"{property_id}\0{mode}"
         seed.update(f"{named}\n".encode("utf-8", "surrogatepass"))
-        made = self[property_id] = _name(property_id), seed.copy
+        made = self.known[property_id] = _name(property_id), seed.copy
         return made
 
 

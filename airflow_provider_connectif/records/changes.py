@@ -54,6 +54,7 @@ class Standing(NamedTuple):
 
 
 _UNKNOWN = Standing()
+_patch_of = tuple.__new__
 
 
 class Patch(NamedTuple):
@@ -125,7 +126,7 @@ class Patch(NamedTuple):
     ) -> Patch:
         """Return the change with the journal's knowledge of it."""
         known = (digests, self.place, is_new, self.others, was_delivered)
-        return Patch._make((*self[:4], *known, *self[9:11], standings, *self[12:]))
+        return _patch_of(Patch, (*self[:4], *known, *self[9:11], standings, *self[12:]))
 
     def split(
         self,
@@ -142,8 +143,8 @@ class Patch(NamedTuple):
         :param later: wait for the response.
         :param looks_up: the next request reads the contact instead, and sends nothing.
         """
-        known = (self.row, self.digests, self.place, self.is_new)
-        return Patch._make((*self[:2], properties, *known, others, self.was_delivered, later, looks_up, *self[11:]))
+        known = self[3:7]  # row, digests, place, is_new; self[8] is was_delivered
+        return _patch_of(Patch, (*self[:2], properties, *known, others, self[8], later, looks_up, *self[11:]))
 
     def stands(self, property_id: str) -> Standing:
         """Return the journal's knowledge of a property; without any, the default :class:`Standing`."""

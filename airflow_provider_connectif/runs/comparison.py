@@ -200,15 +200,17 @@ class Comparison:
         """Return the change to send for a row, or ``None`` if Connectif already holds all of it."""
         key, line = seen.key or "", _line_that_says(seen)
         known = Known() if line is None else Known(line.properties, line.patch_digest)
-        patch = _as_sent_before(patch, key, line)
-        if line is not None and line.was_removed:
+        was_removed = line is not None and line.was_removed
+        if line is not None and line.spelling is not None:
+            patch = _as_sent_before(patch, key, line)
+        if was_removed:
             patch = patch._replace(was_removed=True)
         was_delivered = self._was_delivered(line)
         found = self.differences.of(
             patch, key, known, seen.row_digest, is_new=line is None, was_delivered=was_delivered
         )
         patch = found.patch
-        if line is None or line.was_removed:  # the contact may be deleted, and its key alone creates it again
+        if line is None or was_removed:  # the contact may be deleted, and its key alone creates it again
             return PendingChange(patch, key, rank_of(self._resource, patch))
         if found.is_held and not seen.is_pending and patch.digests is not None:
             if line.may_have_several_rows:  # another row may follow, and only both together show what has changed
