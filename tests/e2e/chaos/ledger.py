@@ -62,7 +62,7 @@ class Ledger:
         self._deployment = deployment
         self._connectif = connectif
         self._night = night
-        self._before = 0
+        self._before = self._reads_before = 0
         self._imports_before: set[str] = set()
         self._mended = 0
         self._written: dict[str, str] = {}
@@ -95,6 +95,7 @@ class Ledger:
             spoiled, {"first": old + 1, "good": last, "refused": night.refused, "last": last + night.bad}
         )
         self._before = self._accepted()
+        self._reads_before = self._connectif.reads_of_definitions()
         self._imports_before = {one["id"] for one in self._connectif.imports()}
         self._read_keys()
 
@@ -119,6 +120,10 @@ class Ledger:
     def accepted_tonight(self) -> int:
         """Contacts that Connectif has accepted since the evening, each as often as it was."""
         return self._accepted() - self._before
+
+    def reads_of_definitions(self) -> int:
+        """Return the reads of definitions since the evening; :meth:`accepted_tonight` counts those with 200, too."""
+        return self._connectif.reads_of_definitions() - self._reads_before
 
     def of_lost_uploads(self, log: str) -> list[int]:
         """How many contacts Connectif has accepted of each import since the evening whose id the task never had.

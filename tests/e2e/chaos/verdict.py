@@ -76,10 +76,12 @@ def _sent_twice_within_the_bound(scene: Scene) -> Iterator[str]:
     deaths = sum(_ends_in_death(scene, run_id) for run_id in scene.run_ids)
     lost = scene.ledger.of_lost_uploads("\n".join(scene.deployment.task_log(scene.task(id_)) for id_ in scene.run_ids))
     sent_twice, most = account_of(scene).sent_twice, deaths * scene.night.lost_by_a_death + sum(lost)
-    if sent_twice > most:
+    # A response with field definitions has the same status as one that accepts a contact.
+    reads = scene.ledger.reads_of_definitions()
+    if sent_twice > most + reads:
         yield (
             f"{sent_twice} contacts were sent twice; {deaths} deaths of the process and {len(lost)} lost uploads "
-            f"explain {most} at most"
+            f"explain {most} at most, and {reads} may be reads of definitions"
         )
     # A Connectif that is not well loses the response to an attempt of an upload; a process uploads one file at a time.
     if len(lost) > deaths and not any(VICTIMS[struck.strike.victim].faults for struck in scene.struck):

@@ -32,3 +32,7 @@ class Connectif(SandboxProcess):
         every one of these is a PATCH.
         """
         return dict(self.requests()["by_status"])
+
+    def reads_of_definitions(self) -> int:
+        """Return the number of requests for field definitions since the last reset, whatever their status."""
+        return int(self.requests()["by_endpoint"].get("GET /contact-fields/", 0))
