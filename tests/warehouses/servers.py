@@ -26,7 +26,7 @@ def _usual_mistakes(placeholder: str, parameters: Any) -> dict[str, Statement]:
         "statement": ("selekt 1", None, "selekt"),
         "table": ("select * from nothing", None, "nothing"),
         "column": ("select email, nothing from contacts", None, "nothing"),
-        "placeholder": (f"select * from contacts where email = {placeholder}", parameters, "do not fit"),
+        "placeholder": (f"select * from contacts where email = {placeholder}", parameters, "do not match each other"),
     }
 
 
@@ -304,7 +304,7 @@ def trino(connection: Connect) -> Iterator[Warehouse]:
             ("apache-airflow-providers-trino", "trino"),
             scripted,
             {name: (sql, None, words) for name, (sql, _, words) in mistakes.items()}
-            | {"placeholder": ("select * from c where email = %(email)s", {"email": "a"}, "do not fit")},
+            | {"placeholder": ("select * from c where email = %(email)s", {"email": "a"}, "do not match each other")},
             f"select to int of {VALUE}",
             types.TRINO,
             typed,
@@ -353,7 +353,7 @@ def bigquery(connection: Connect, monkeypatch: pytest.MonkeyPatch) -> Iterator[W
             ("apache-airflow-providers-google", "google-cloud-bigquery"),
             scripted,
             {name: (sql, None, words) for name, (sql, words) in mistakes.items()}
-            | {"placeholder": ("select * from c where email = %s", ["a", "b"], "do not fit")},
+            | {"placeholder": ("select * from c where email = %s", ["a", "b"], "do not match each other")},
             f"select int of {VALUE}",
             types.BIGQUERY,
             typed,
