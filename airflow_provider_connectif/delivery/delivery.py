@@ -246,12 +246,9 @@ class Delivery:
             self._end(stop)
 
     def write_doubts(self, doubts: Doubts | None) -> None:
-        """Let the changes that wait for the journal be sent, except those of suppressed people.
+        """Record the waiting changes as in doubt, and let them be sent, except those of suppressed people.
 
-        Before that, they and some of the next changes are recorded as in doubt, as far as needed, and the suppression
-        list is read for them. Only the submitting thread calls this, several times a second.
-
-        :param doubts: records the changes and reads the list; ``None``: every waiting change is sent.
+        :param doubts: records and reads the list, for some next changes, too; ``None``: every waiting change is sent.
         """
         self._gate.write(doubts)
 
