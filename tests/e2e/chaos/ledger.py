@@ -122,7 +122,9 @@ class Ledger:
         return self._accepted() - self._before
 
     def reads_of_definitions(self) -> int:
-        """Return the reads of definitions since the evening; :meth:`accepted_tonight` counts those with 200, too."""
+        """Return the reads of definitions since the evening, if :meth:`accepted_tonight` counts those with 200, too."""
+        if KINDS[self._night.kind].written_at_once is None:
+            return 0  # the contacts of imports are counted
         return self._connectif.reads_of_definitions() - self._reads_before
 
     def of_lost_uploads(self, log: str) -> list[int]:
