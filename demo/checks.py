@@ -129,7 +129,7 @@ def _killed_night(outcome: Outcome) -> list[Result]:
             and outcome.resumed.summary["tries"] == 2,
         ),
         Result(
-            f"after the kill {twice} contacts were sent twice; the journal promises at most {MOST_SENT_TWICE}",
+            f"after the kill {twice} requests were sent again; the journal promises at most {MOST_SENT_TWICE}",
             0 <= twice <= MOST_SENT_TWICE and outcome.patches["resumed"] < nights.CAMPAIGN,
         ),
     ]

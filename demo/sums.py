@@ -62,7 +62,7 @@ class KilledNight:
             f"{self.changes} changes = {self.arrived} by the killed process, those in flight at the kill included, "
             f"+ {brought} by the second attempt{f' + {lost} lost' if lost else ': none is lost'}. "
             f"The second attempt sent {self.second} PATCH requests = {brought} for these + {again} again, as the "
-            "journal did not have their responses yet; that changes nothing at Connectif. "
+            "journal did not have their responses yet, or the rate limit refused them; that changes nothing there. "
             f"{total} requests in all = {self.first} + {self.second} PATCH + {self.others} to read fields; the summary "
             f"has {self.recorded}, as a killed process has recorded its requests only up to its last batch."
         )

@@ -192,7 +192,7 @@ def test_a_run_with_fewer_rows_than_it_takes_to_stop_is_judged_by_its_budget(
     count: int, state: str, remembered: int, journal: JournalDatabase, strict: StrictServer
 ) -> None:
     strict.reset(faults=[{"status": 422}])
-    run = deliver("night", rows=rows(count), failure_budget=count)
+    run = deliver("night", rows=rows(count), failure_budget=count, max_in_flight=1)
     assert (run.state, run.summary["rejected"]) == (state, count)
     assert refused_in(journal) == remembered
 
