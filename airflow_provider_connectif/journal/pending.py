@@ -115,7 +115,7 @@ class PendingChanges:
             lines[change.contact] = self._lines.packed(change)
         if not lines:
             return
-        size = sum([len(line[-1]) for line in lines.values()])
+        size = sum(map(size_of, lines.values()))
         again = []
         for contact, (line_id, *line) in self._found(lines).items():
             both = self._lines.unpacked(line), self._lines.unpacked(lines.pop(contact))

@@ -63,27 +63,28 @@ class Guarded(NamedTuple):
 class Guard(NamedTuple):
     """One guard.
 
-    ``name``: the name of the argument. ``count``: returns the number of a plan that the guard limits. ``noun``: the
-    counted things in the plural, and the rest of their description, for messages. ``least``: a share above 0.0 allows
-    at least so many. ``is_minimum``: the number must not be below the limit. ``is_of_load``: a share does not limit the
+    ``name``: the name of the argument. ``count``: returns the number of a plan that the guard limits. ``noun``: one
+    of the counted things, and ``which``: those of them that count, for messages. ``least``: a share above 0.0 allows at
+    least so many. ``is_minimum``: the number must not be below the limit. ``is_of_load``: a share does not limit the
     first run, whose tasks and attempts add contacts to the sync.
     """
 
     name: str
     count: Callable[[Guarded], int]
     noun: str
+    which: str
     least: int = 1
     is_minimum: bool = False
     is_of_load: bool = False
 
 
 GUARDS: tuple[Guard, ...] = (
-    Guard("min_rows", lambda plan: plan.rows, "rows read", is_minimum=True),
-    Guard("max_created", lambda plan: plan.created, "contacts to create", is_of_load=True),
-    Guard("max_changed", lambda plan: plan.changed, "contacts to change"),
-    Guard("max_removed", lambda plan: plan.removed, "contacts that left the source"),
-    Guard("max_lowered", lambda plan: plan.lowered, "contacts whose consent is lowered", least=20),
-    Guard("max_raised", lambda plan: plan.raised, "contacts whose consent is raised", least=20),
+    Guard("min_rows", lambda plan: plan.rows, "row", "read", is_minimum=True),
+    Guard("max_created", lambda plan: plan.created, "contact", "to create", is_of_load=True),
+    Guard("max_changed", lambda plan: plan.changed, "contact", "to change"),
+    Guard("max_removed", lambda plan: plan.removed, "contact", "that left the source"),
+    Guard("max_lowered", lambda plan: plan.lowered, "contact", "whose consent is lowered", least=20),
+    Guard("max_raised", lambda plan: plan.raised, "contact", "whose consent is raised", least=20),
 )
 
 
@@ -102,8 +103,8 @@ def exceeded(plan: Guarded, limits: GuardLimits, last: LastRead | None) -> list[
             continue
         share = "" if last is None or not isinstance(limit, float) else _describe_base(guard, limit, last)
         bound = "needs" if guard.is_minimum else "allows"
-        things, rest = guard.noun.split(" ", 1)
-        found.append(f"{plural(number, things[:-1])} {rest}, {guard.name}={limit}{share} {bound} {allowed:,}")
+        counted = f"{plural(number, guard.noun)} {guard.which}"
+        found.append(f"{counted}, {guard.name}={limit}{share} {bound} {allowed:,}")
     return found
 
 

@@ -37,7 +37,7 @@ class JoinedRows:
         """Note a changed row of a contact that Connectif has."""
         if self._shown is None:
             return
-        self._changed.append(hash(contact) if self._are_keys_plain else self._hash(contact))
+        self._changed.append(self._hash(contact))
         if raises(self._ranks, patch):
             self._rises.append(self._changed[-1])
 
