@@ -11,8 +11,8 @@ SERVER = Mutations()
 @SERVER.instead_of("api.transport:Transport.__init__", "test_server.py::test_a_redirect_is_not_followed")
 def redirects_are_followed(original, self, *given, **named):
     original(self, *given, **named)
-    request = self._session.request
-    self._session.request = lambda *to, **options: request(*to, **options | {"allow_redirects": True})
+    send = self._session.send
+    self._session.send = lambda prepared, **options: send(prepared, **options | {"allow_redirects": True})
     self._session.get_redirect_target = lambda response: response.headers.get("location")
 
 
@@ -109,11 +109,10 @@ def a_key_that_is_echoed_stays(original, self, said, depth):
     return said
 
 
-@SERVER.instead_of("api.session:open_keyless_session", "test_server.py::test_cookies_are_not_kept")
-def cookies_are_kept(original, *given, **named):
-    session = original(*given, **named)
-    session.cookies.set_policy(DefaultCookiePolicy())
-    return session
+@SERVER.instead_of("api.session:Session.send_once", "test_server.py::test_cookies_are_not_kept")
+def cookies_are_kept(original, self, method, url, headers, body, timeout):
+    self.cookies.set_policy(DefaultCookiePolicy())
+    return self.request(method, url, headers=headers, data=body, timeout=timeout, allow_redirects=False, stream=True)
 
 
 SERVER.value(
