@@ -22,6 +22,7 @@ from airflow_provider_connectif.records.changes import JsonValue, Patch
 from airflow_provider_connectif.records.raw_rows import RawBatch
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import InvalidRow, Row, RowBatch, renamed
+from airflow_provider_connectif.reporting.verdict import End
 from airflow_provider_connectif.runs.check_sink import CheckSink, RequestPreview
 from airflow_provider_connectif.runs.column_names import other_case
 
@@ -94,7 +95,7 @@ class _UnloggedCheck(CheckSink[Resource]):
     The row numbers in the log would be wrong: the check counts only the rows of one contact.
     """
 
-    def log_end(self, how: str, notes: Sequence[str]) -> None:
+    def log_end(self, end: End) -> None:
         """Log nothing."""
 
 

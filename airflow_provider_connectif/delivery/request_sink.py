@@ -26,7 +26,7 @@ from airflow_provider_connectif.reporting.counts import NOT_SENT, NOT_SENT_OR_UN
 from airflow_provider_connectif.reporting.formats import plural
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.requests import Cost
-from airflow_provider_connectif.reporting.verdict import Verdict
+from airflow_provider_connectif.reporting.verdict import End, Verdict
 
 PLAN_MAX_AGE_S = 12 * 3600.0
 
@@ -216,7 +216,7 @@ class RequestSink:
             summary |= self._report.progress.forecast(max(0.0, self._sender.waits.deferred.until - time.time()))
         return summary
 
-    def log_end(self, how: str, notes: Sequence[str]) -> None:
+    def log_end(self, end: End) -> None:
         """Log the end of the run, or its deferral."""
         if self._is_parked and self._sender.waits.deferred is not None:
             self._report.progress.log_deferral(self._sender.waits.deferred)
@@ -224,7 +224,7 @@ class RequestSink:
             self._report.shown.log_end()
             is_any_begun = self._sender.is_any_begun
             self._report.tally.unsettled_at_end = NOT_SENT_OR_UNKNOWN if is_any_begun else NOT_SENT
-            self._report.progress.log_end(how, notes)
+            self._report.progress.log_end(end)
 
     def _send(
         self, batches: Iterator[Sequence[Patch]], spread: Spread = nothing_more, resource: Resource | None = None

@@ -30,7 +30,7 @@ from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.counts import NOT_UPLOADED
 from airflow_provider_connectif.reporting.formats import clock, iso_time
 from airflow_provider_connectif.reporting.requests import Cost
-from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
+from airflow_provider_connectif.reporting.verdict import End, ImportFailed, Verdict
 
 LEFTOVERS_AT_ONCE = 8
 WITHOUT_DEFINITIONS = "custom fields cannot be imported"
@@ -271,13 +271,13 @@ class ImportSink:
             "deferrals": report.effort.deferrals,
         }
 
-    def log_end(self, how: str, notes: Sequence[str]) -> None:
+    def log_end(self, end: End) -> None:
         """Log the end of the run, or its deferral."""
         if not self._job.is_deferred:
             report = self._context.report
             if not any(sent.is_sent or sent.is_open for sent in self._job.state.files):
                 report.tally.unsettled_at_end = NOT_UPLOADED
-            report.progress.log_end(how, notes)
+            report.progress.log_end(end)
             return
         until = clock(self._waiting.deadline)
         self._context.log.info(wording.IMPORTS_DEFERRED, until, self._job.describe())

@@ -16,6 +16,7 @@ from airflow_provider_connectif.reporting.effort import Effort
 from airflow_provider_connectif.reporting.folding import Log
 from airflow_provider_connectif.reporting.formats import clock, describe_seconds, iso_time
 from airflow_provider_connectif.reporting.summary import Tally
+from airflow_provider_connectif.reporting.verdict import End
 
 PROGRESS_EVERY_S = 5.0
 HEARTBEAT_S = 60.0
@@ -183,19 +184,15 @@ class Progress:
         seconds = self._seconds_left(wait_s)
         return f"{'less than a minute' if seconds < _SHORT_S else f'about {describe_seconds(seconds)}'} left"
 
-    def log_end(self, how: str, notes: Sequence[str]) -> None:
+    def log_end(self, end: End) -> None:
         """Log the end of the run: the reasons why rows were not delivered, then the counts.
 
         The counts are last because the log view shows the end of a failed task's log.
-
-        :param how: the way the run ended, as the beginning of the line with the counts.
-        :param notes: details, each for a line of its own.
         """
         self.log_reasons()
         is_logged = self.counts == self._counts_at_stop
-        self._log.info(
-            "%s%s%s", how, ", with the counts above" if is_logged else f": {self.counts}", self.ending(notes)
-        )
+        log = self._log.warning if end.is_failure else self._log.info
+        log("%s%s%s", end.how, ", with the counts above" if is_logged else f": {self.counts}", self.ending(end.notes))
 
     def ending(self, notes: Sequence[str] = ()) -> str:
         """Return the lines below the counts of a run: details, failed requests, duration and waits."""
@@ -224,13 +221,16 @@ class Progress:
             wording.details(self._counts_with_time_left(max(0.0, wait.until - time.time()))),
         )
 
-    def log_reasons(self, most: int = _REASONS_LOGGED) -> None:
-        """Log the reasons why rows were not delivered, with their first rows. Reasons of new refusals come first."""
+    def log_reasons(self, most: int = _REASONS_LOGGED, heading: str = wording.NOT_DELIVERED) -> None:
+        """Log the reasons why rows were not delivered, with their first rows. Reasons of new refusals come first.
+
+        :param most: the most reasons to log.
+        """
         reasons = self._tally.top_reasons(most)
         if reasons:
             more = len(self._tally.reasons) - len(reasons)
             tail = f"and {more:,} more" if more > 0 else ""
-            self._log.warning("%s%s", wording.NOT_DELIVERED, wording.details(*reasons, tail))
+            self._log.warning("%s%s", heading, wording.details(*reasons, tail))
 
     def _log_wait(self, wait: Wait) -> None:
         if wait is self._last_wait:

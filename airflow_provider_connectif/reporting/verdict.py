@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -204,6 +204,18 @@ def stop_verdict(stop: Stop, scope: str, account: Account = _UNNAMED) -> tuple[V
     return verdict, words.format(
         response=_response(stop.error, without_error), scope=scope, host=account.base_url, connection=account.connection
     )
+
+
+class End(NamedTuple):
+    """The end of a run, for the last lines of its log.
+
+    ``how``: the way it ended, as the beginning of a line. ``notes``: details, each for a line of its own; an empty one
+    has no line. ``is_failure``: whether the task fails, so that these lines are a warning.
+    """
+
+    how: str
+    notes: Sequence[str] = ()
+    is_failure: bool = False
 
 
 def describe_end(verdict: Verdict, stop: Stop | None) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 DELIVERING = "Delivering %s to %s%s"
 CHECKING = "Checking %s, without sending it to %s%s"
 DELETING = "Deleting the contacts in %s at %s%s"
+NEXT_ATTEMPT = "Attempt %d of this run: what earlier attempts delivered is not sent again"
 NEW_SYNC = "The journal has no rows of sync %r yet: every row counts as new"
 
 # The source
@@ -45,7 +46,7 @@ JOURNAL_OPTIONS_LEFT_OUT = (
 
 HELD_BY_ANOTHER_RUN = "Sync {sync} is held by another run: waiting until it ends"
 HELD_BY_ANOTHER_RUN_DEFERRED = "Sync {sync} is held by another run: deferred, next check at {again}"
-HOLDER = "\n  Held by: {holder}\n  Its claim ends at {until}, unless that run renews it"
+HOLDER = "\n  Held by: {holder}\n  If it was killed, its claim ends at {until}, and then this run continues"
 RATE_LIMIT = "Rate limit: %s; waiting %.0f s, until %s%s"
 RATE_LIMIT_DEFERRED = "Rate limit: %s; deferred until %s%s"
 PAUSE_DEFERRED = "%s; deferred until %s%s"
@@ -170,13 +171,14 @@ CHECK_STOPPED = "Stopped early, checked %s, no %s sent: %s"
 # The end
 
 NOT_DELIVERED = "Rows not delivered, by reason:"
+NOT_TO_DELIVER = "Rows that would not be delivered, by reason:"
 NOT_OVERWRITTEN = (
     "The journal's SQLite file may still contain keys of the people: it is in use, or the disk is full\n"
     "  Run VACUUM on the file later, or clear this task: its next run does that"
 )
 TOLD_TO_STOP = "Stop requested: {counts}"
 BUDGET = "Failure budget: {use}"
-REJECTS = "Rows that were not delivered: {path}"
+REJECTS = "Rejects file: {path}"
 ATTEMPTS = "Attempts: {count}; the counts include earlier attempts"
 DURATION = "Duration: {duration}"
 WAITED_FOR_RATE_LIMIT = "Waited {duration} for the rate limit"

@@ -18,7 +18,7 @@ from airflow_provider_connectif.reporting.folding import Log
 from airflow_provider_connectif.reporting.formats import plural
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.requests import Cost, Requests
-from airflow_provider_connectif.reporting.verdict import Verdict
+from airflow_provider_connectif.reporting.verdict import End, Verdict
 from airflow_provider_connectif.runs.sink import ResourceT
 
 _EXAMPLES = 3
@@ -143,7 +143,7 @@ class CheckSink(Generic[ResourceT]):
         merged = self._report.tally.outcomes[Outcome.MERGED]
         return {"check_only": True, "valid": self.checked_only, "duplicates": merged, **self._preview.summary()}
 
-    def log_end(self, how: str, notes: Sequence[str]) -> None:
+    def log_end(self, end: End) -> None:
         """Log the cost of a run, all reasons of refusals, and the counts."""
         report, tally = self._report, self._report.tally
         parts = [] if self._preview.valid is None else [self._preview.describe()]
@@ -151,13 +151,13 @@ class CheckSink(Generic[ResourceT]):
             if tally.outcomes[outcome] or outcome is Outcome.INVALID:
                 parts.append(f"{tally.outcomes[outcome]:,} {words.format(noun=self._noun)}")
         self._preview.log_cost()
-        report.progress.log_reasons(most=len(tally.reasons))
+        report.progress.log_reasons(len(tally.reasons), wording.NOT_TO_DELIVER)
         report.log.info(
             (wording.CHECK_STOPPED if self._preview.valid is None else wording.CHECKED) + "%s",
             plural(tally.read, "row"),
             self._noun,
             ", ".join(parts),
-            report.progress.ending(notes),
+            report.progress.ending(end.notes),
         )
 
 

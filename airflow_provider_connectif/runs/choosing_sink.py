@@ -13,7 +13,7 @@ from airflow_provider_connectif.records.outcomes import Error, Outcome, Stop
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.requests import Cost
-from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
+from airflow_provider_connectif.reporting.verdict import End, ImportFailed, Verdict
 from airflow_provider_connectif.runs.check_sink import Preview
 from airflow_provider_connectif.runs.choosing import ByImport, ImportingSink, WayChooser, describe_time
 from airflow_provider_connectif.runs.sink import ResourceT, Sink
@@ -171,9 +171,9 @@ class ChoosingSink(Generic[ResourceT]):
         """Return the entries of the delivery; ``imported`` always, since an earlier attempt may have imported."""
         return {"imported": self._report.tally.outcomes[Outcome.IMPORTED], **self._sink.summary()}
 
-    def log_end(self, how: str, notes: Sequence[str]) -> None:
+    def log_end(self, end: End) -> None:
         """Log the end of the run."""
-        self._sink.log_end(how, notes)
+        self._sink.log_end(end)
 
     def _begin_import(self) -> ImportingSink[ResourceT]:
         sink = self._by_import.make_sink()

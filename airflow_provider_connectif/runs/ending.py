@@ -13,6 +13,7 @@ from airflow_provider_connectif.reporting.formats import plural
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.verdict import (
     Account,
+    End,
     ImportFailed,
     Verdict,
     describe_end,
@@ -122,23 +123,20 @@ class Ending:
         """
         return self._ended()
 
-    @property
-    def words(self) -> str:
-        """Words for how the run ended, as the beginning of a line."""
-        return describe_end(self._breaks_as, None) if self._is_broken else describe_end(self._ended()[0], self.stop)
-
-    def notes(self, attempts: int) -> list[str]:
-        """Return the lines below the counts: the failure budget, the file of rows that were not delivered, the
-        attempts.
+    def end(self, attempts: int) -> End:
+        """Return the end for the log. Its notes are the failure budget, the rejects file, and the attempts.
 
         :param attempts: number of attempts of the run, including this one.
         """
+        verdict = self.recorded
         use, path = self._budget.describe_use(self._report.tally), self._report.written_rejects_path
-        return [
+        notes = [
             wording.BUDGET.format(use=use) if use else "",
             "" if path is None else wording.REJECTS.format(path=repr(path)),
             wording.ATTEMPTS.format(count=attempts) if attempts > 1 else "",
         ]
+        how = describe_end(verdict, None if self._is_broken else self.stop)
+        return End(how, notes, is_failure=verdict in (Verdict.FAILED, Verdict.TRY_AGAIN))
 
     @property
     def _unsettled(self) -> int:

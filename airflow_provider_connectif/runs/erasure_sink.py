@@ -31,7 +31,7 @@ from airflow_provider_connectif.reporting.folding import Log
 from airflow_provider_connectif.reporting.formats import clock, plural
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.requests import Cost
-from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
+from airflow_provider_connectif.reporting.verdict import End, ImportFailed, Verdict
 from airflow_provider_connectif.runs.check_sink import RequestPreview
 from airflow_provider_connectif.runs.plan import ERASE
 
@@ -163,13 +163,13 @@ class ErasureSink(RequestSink):
         if self._people and self.deferral is None and not self._of_journal.database.overwrite_deleted():
             self._report.log.warning(wording.NOT_OVERWRITTEN)
 
-    def log_end(self, how: str, notes: Sequence[str]) -> None:
+    def log_end(self, end: End) -> None:
         """Log the end of the run, or the deferral."""
         if self._is_put_off and self.deferral is not None:
             until = clock(self.deferral.until)
             self._report.log.info("Imports that contain these people have not finished: next check at %s", until)
         else:
-            super().log_end(how, notes)
+            super().log_end(end)
 
     def _forget(self, people: Collection[PersonKey], *, keeps_spellings: bool = True) -> None:
         how = {"waits_for_uploads": True, "keeps_spellings": keeps_spellings}

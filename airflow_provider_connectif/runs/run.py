@@ -131,7 +131,7 @@ class Run(Generic[ResourceT]):
                 report.log.info("%s", self._wait_for_another.words)
             elif self.sink.summary_is_complete:
                 attempts = 0 if self._journal is None else self._journal.series.tries
-                self.sink.log_end(ending.words, ending.notes(attempts))
+                self.sink.log_end(ending.end(attempts))
             else:
                 report.log.warning(wording.DEFERRED_EARLY)
 
@@ -194,6 +194,8 @@ class Run(Generic[ResourceT]):
         if journal.held_by is None:
             if journal.is_new and self.resource.is_compared:
                 self.report.log.info(wording.NEW_SYNC, journal.settings.sync_id)
+            if journal.series.tries > 1 and self.resource.is_compared:
+                self.report.log.info(wording.NEXT_ATTEMPT, journal.series.tries)
             effort.begin_series(journal.series.counts, journal.series.started_at)
         else:
             self._defer_for(journal.held_by)

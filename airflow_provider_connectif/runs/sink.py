@@ -10,7 +10,7 @@ from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Error, Stop
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting.requests import Cost
-from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
+from airflow_provider_connectif.reporting.verdict import End, ImportFailed, Verdict
 
 ResourceT = TypeVar("ResourceT", bound=Resource, contravariant=True)
 
@@ -129,9 +129,5 @@ class Sink(Protocol[ResourceT]):
     def summary(self) -> dict[str, Any]:
         """Return the entries of the summary that only this kind of delivery has."""
 
-    def log_end(self, how: str, notes: Sequence[str]) -> None:
-        """Log the end of the run.
-
-        :param how: the way it ended, as the beginning of a line.
-        :param notes: details, each for a line of its own.
-        """
+    def log_end(self, end: End) -> None:
+        """Log the end of the run."""

@@ -132,6 +132,6 @@ def test_the_last_screen_of_a_failed_task(
     lines = end.split("\n")
     assert lines[0] == "Failed: 8 rows read, 3 delivered (3 created, 0 updated), 5 invalid, 6 requests"
     assert lines[1] == "  Failure budget: 5 refused, 0 allowed"
-    assert lines[2:4] == ["  Rows that were not delivered:", f"      {run.summary['rejects_path']!r}"]
+    assert lines[2:4] == ["  Rejects file:", f"      {run.summary['rejects_path']!r}"]
     assert lines[4].startswith("  Duration: ")
     assert run.raised == "5 of 8 rows were refused; failure_budget allows 0"

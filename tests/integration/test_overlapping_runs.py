@@ -107,7 +107,8 @@ def test_the_second_run_gives_its_worker_back_and_delivers_when_the_first_has_en
     assert [line.partition(" ")[0] for line in lines] == ["Delivering", "Sync", "Sync"]
     assert re.fullmatch(
         r"Sync 'nightly' is held by another run: deferred, next check at \d\d:\d\d:\d\d UTC\n"
-        r"  Held by: dag/first, task patch\n  Its claim ends at \d\d:\d\d:\d\d UTC, unless that run renews it",
+        r"  Held by: dag/first, task patch\n"
+        r"  If it was killed, its claim ends at \d\d:\d\d:\d\d UTC, and then this run continues",
         lines[1],
     )
 

@@ -57,6 +57,7 @@ def test_the_log_names_reasons_rows_and_masked_patches(account: CatalogueAccount
     done = run_operator(rows=iter(rows), check_only=True)
     log = said()
     assert done.state == "failed"
+    assert "Rows that would not be delivered, by reason:" in log
     counts = {"read": 10, "valid": 3, "invalid": 6, "merged": 1, "duplicates": 1, "run_requests": 3}
     counts |= {"created": 0, "updated": 0}
     assert {name: done.summary[name] for name in counts} == counts

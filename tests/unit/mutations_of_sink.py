@@ -228,5 +228,5 @@ def the_summary_has_nothing_of_the_sinks(original, self):
 @SINK.instead_of(
     "delivery.request_sink:RequestSink.log_end", _TESTS + "test_a_window_that_opens_late_parks_what_is_left"
 )
-def a_deferral_is_logged_as_an_end(original, self, how, notes):
-    self._report.progress.log_end(how, notes)
+def a_deferral_is_logged_as_an_end(original, self, end):
+    self._report.progress.log_end(end)

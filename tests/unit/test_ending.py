@@ -102,9 +102,25 @@ def test_the_verdict_is_one_sentence_without_the_reasons_of_rows() -> None:
 
 
 def test_budget_and_attempts_are_notes_of_their_own() -> None:
-    assert ending(3, updated=3).notes(1) == ["", "", ""]
-    notes = ending(3, budget=2, updated=2, rejected=1).notes(3)
+    assert ending(3, updated=3).end(1).notes == ["", "", ""]
+    notes = ending(3, budget=2, updated=2, rejected=1).end(3).notes
     assert notes == ["Failure budget: 1 refused, 2 allowed", "", "Attempts: 3; the counts include earlier attempts"]
+
+
+@pytest.mark.parametrize(
+    ("made", "is_failure"),
+    [
+        (ending(3, updated=3), False),
+        (ending(3, budget=1, updated=2, rejected=1), False),
+        (ending(3, updated=2, rejected=1), True),
+        (ending(3, updated=2, undelivered=1), True),
+        (ending(3, FakeSink(stop=TIMED_OUT), updated=2), True),
+        (ending(3, FakeSink(stop=Stop(StopKind.SKIP_TASK)), updated=2), False),
+        (ending(3, is_broken=True, updated=2), True),
+    ],
+)
+def test_the_end_of_a_task_that_fails_is_a_warning(made: Ending, is_failure: bool) -> None:
+    assert made.end(1).is_failure is is_failure
 
 
 @pytest.mark.parametrize(
@@ -133,7 +149,7 @@ def test_what_an_early_end_leaves_is_undelivered(made: Ending, left: int) -> Non
 def test_an_exception_says_itself_whether_another_attempt_may_help(error: BaseException, verdict: Verdict) -> None:
     made = ending(1, updated=1)
     made.break_off(error)
-    assert (made.recorded, made.words) == (verdict, "Failed")
+    assert (made.recorded, made.end(1).how) == (verdict, "Failed")
 
 
 def test_a_failure_is_final_only_where_it_says_so() -> None:
@@ -175,4 +191,4 @@ def test_an_exception_of_the_author_decides_on_the_end(
 ) -> None:
     made = ending(3, is_broken=True)
     made.break_off(error)
-    assert (made.recorded, made.words, made.reason_of_early_end) == (verdict, words, reason)
+    assert (made.recorded, made.end(1).how, made.reason_of_early_end) == (verdict, words, reason)

@@ -21,6 +21,7 @@ from airflow_provider_connectif.reporting.effort import Effort
 from airflow_provider_connectif.reporting.formats import clock, describe_bytes, describe_seconds
 from airflow_provider_connectif.reporting.progress import Progress, seconds_at_best
 from airflow_provider_connectif.reporting.summary import Tally
+from airflow_provider_connectif.reporting.verdict import End
 
 
 class Lines(list[str]):
@@ -124,12 +125,13 @@ def test_the_end_has_outcome_budget_rejects_and_duration_on_lines_of_their_own()
     tally.count(Outcome.UPDATED, 1)
     tally.count(Outcome.INVALID, 2, ['column "a" is blank'])
     told = Progress(lines, tally, quota, Effort(quota))
-    told.log_end("Failed", ["Failure budget: 1 refused, 0 allowed", "Rows that were not delivered: /tmp/x", ""])
+    notes = ["Failure budget: 1 refused, 0 allowed", "Rejects file: /tmp/x", ""]
+    told.log_end(End("Failed", notes, is_failure=True))
     assert lines == [
         'Rows not delivered, by reason:\n  1 x column "a" is blank (row 2)',
         "Failed: 2 rows read, 1 delivered (0 created, 1 updated), 1 invalid, 0 requests\n"
         "  Failure budget: 1 refused, 0 allowed\n"
-        "  Rows that were not delivered: /tmp/x\n"
+        "  Rejects file: /tmp/x\n"
         "  Duration: 0.0 s",
     ]
 
@@ -139,7 +141,7 @@ def test_at_the_end_the_sink_has_the_words_for_rows_without_an_outcome() -> None
     tally.count(Outcome.UPDATED, 1)
     told = Progress(lines, tally, quota, Effort(quota))
     tally.unsettled_at_end = "not sent"
-    told.log_end("Stopped early", [])
+    told.log_end(End("Stopped early"))
     assert lines == [
         "Stopped early: 2 rows read, 1 delivered (0 created, 1 updated), 1 not sent, 0 requests\n  Duration: 0.0 s"
     ]

@@ -26,7 +26,7 @@ from airflow_provider_connectif.records.changes import Digests, Patch
 from airflow_provider_connectif.records.outcomes import JournalError, Outcome, Stop, StopKind
 from airflow_provider_connectif.reporting.rejects import Rejects
 from airflow_provider_connectif.reporting.report import Report
-from airflow_provider_connectif.reporting.verdict import Verdict
+from airflow_provider_connectif.reporting.verdict import End, Verdict
 from tests.support.accounts import Account, accept, asks
 from tests.support.clock import FakeClock
 from tests.support.things import ThingResource
@@ -152,7 +152,7 @@ def test_a_window_that_opens_late_parks_what_is_left(new_journal: OpenJournal, p
     assert deferral.left_s is not None
     assert 3500 < deferral.left_s <= 3600
     assert (rows_of(path, "pending"), rows_of(path, "claims")) == (15, 1)
-    run.sink.log_end("Delivered", ())
+    run.sink.log_end(End("Delivered"))
     assert run.log.all[-1].startswith("Rate limit")
 
 

@@ -166,6 +166,17 @@ def test_a_source_that_breaks_ends_the_run_and_nothing_is_sent(
     assert night.log[-1].startswith("Failed: ")
 
 
+def test_a_retry_says_at_its_beginning_that_it_is_one(new_journal: OpenJournal) -> None:
+    told = "Attempt 2 of this run: what earlier attempts delivered is not sent again"
+    stops: list[str] = []
+    first = Night(new_journal(), Rows(batch(1), batch(6), between=lambda: stops.append(first.run_of.kill())))
+    assert told not in first.run().log
+    second = Night(new_journal(), Rows(batch(1), batch(6))).run()
+    assert [line.split(" ")[0] for line in second.log][:2] == ["Attempt", "Plan:"]
+    assert second.log[0] == told
+    assert "\n  Attempts: 2; the counts include earlier attempts" in second.log[-1]
+
+
 def test_a_kill_while_rows_are_read_ends_the_run_after_the_batch(new_journal: OpenJournal, path: Path) -> None:
     told: list[str] = []
     night = Night(new_journal(), Rows(batch(1), batch(6), batch(11), between=lambda: told.append(night.run_of.kill())))
