@@ -56,10 +56,6 @@ class FailureBudget:
         """The outcomes of rows that count against the budget."""
         return tuple(one for one in BAD_OUTCOMES if not (self.ignore_held and one is Outcome.HELD))
 
-    def is_exceeded_by(self, tally: Tally) -> bool:
-        """Whether more rows were refused than are allowed."""
-        return bool(self._exceeded(tally))
-
     def describe_excess(self, tally: Tally) -> str:
         """Return which limit is exceeded, in words; empty if none is."""
         exceeded = self._exceeded(tally)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
@@ -42,11 +42,6 @@ class GuardLimits:
     max_raised: Limit = None
     min_rows: Limit = None
     is_off: bool = False
-
-    @property
-    def are_any(self) -> bool:
-        """Whether there is any limit."""
-        return any(getattr(self, guard.name) is not None for guard in GUARDS)
 
 
 class Guarded(NamedTuple):
@@ -171,8 +166,3 @@ def _describe_base(guard: Guard, share: float, last: LastRead) -> str:
     things = "rows of the last complete read" if guard.is_minimum else "known contacts"
     is_least = not guard.is_minimum and share > 0 and share_of(share, base, rounds_up=False) < guard.least
     return f" of {base:,} {things}{f', but at least {guard.least},' if is_least else ''}"
-
-
-def names_of(guards: Sequence[Guard] = GUARDS) -> tuple[str, ...]:
-    """Return the names of the arguments for these guards."""
-    return tuple(guard.name for guard in guards)

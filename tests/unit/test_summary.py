@@ -109,7 +109,7 @@ def test_the_commonest_reasons_come_first_with_their_first_rows() -> None:
 def test_the_failure_budget_counts_invalid_and_rejected(
     allowed: float, read: int, invalid: int, rejected: int, exceeded: bool
 ) -> None:
-    assert FailureBudget(allowed).is_exceeded_by(tally(read, invalid=invalid, rejected=rejected)) is exceeded
+    assert bool(FailureBudget(allowed).describe_excess(tally(read, invalid=invalid, rejected=rejected))) is exceeded
 
 
 @pytest.mark.parametrize("allowed", [-1, -0.1, 1.5, True, "3", None, float("nan")])
