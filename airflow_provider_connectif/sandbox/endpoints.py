@@ -174,7 +174,11 @@ def _json_object(body: bytes) -> dict[str, object]:
         # Decoded here: json.loads() itself would also take UTF-16 and lone surrogates, which JSON does not allow.
         text = body.decode("utf-8")
         content: object = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
+    except BadJsonError:
+        raise
+    except RecursionError as error:
+        raise BadJsonError("The body is nested too deep") from error
+    except ValueError as error:
         raise BadJsonError("The body is not valid JSON") from error
     if not isinstance(content, dict):
         raise BadJsonError("The body must be a JSON object")
@@ -185,13 +189,13 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     # Assumption: an object with the same name twice is refused. RFC 8259 does not say what it means, and taking one of
     # the values would hide a client's mistake.
     if len(dict(pairs)) != len(pairs):
-        raise ValueError("a name stands twice")
+        raise BadJsonError("The body has an object with the same name twice")
     return dict(pairs)
 
 
 def _refuse_constant(name: str) -> object:
     # Python reads NaN and Infinity, which JSON does not have.
-    raise ValueError(f"{name} is not JSON")
+    raise BadJsonError(f"The body has {name}, which JSON does not have")
 
 
 def _rules(path: ContactPath, state: SandboxState) -> PatchRules:

@@ -143,6 +143,22 @@ def test_a_body_beyond_a_mebibyte_is_413(sandbox: SandboxProcess) -> None:
     assert ask(sandbox, "PATCH", LEGACY, json={"country": "x" * (1024 * 1023)}).status_code == 201
 
 
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"_name": "Ana"', "The body is not valid JSON"),
+        (b'{"_name": ' + b"[" * 100_000, "The body is nested too deep"),
+        (b'{"_name": {"a": 1, "a": 2}}', "The body has an object with the same name twice"),
+        (b'{"_points": -Infinity}', "The body has -Infinity, which JSON does not have"),
+        (b"[]", "The body must be a JSON object"),
+    ],
+)
+def test_a_400_says_why_the_body_cannot_be_read(sandbox: SandboxProcess, body: bytes, reason: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    response = ask(sandbox, "PATCH", LEGACY, data=body, headers=headers)
+    assert (response.status_code, response.json()["detail"]) == (400, reason)
+
+
 def test_a_lone_surrogate_and_an_infinite_number_do_no_harm(sandbox: SandboxProcess) -> None:
     """JSON can write both. Nothing is known of the service; the sandbox must only keep going."""
     json_type = {"Content-Type": "application/json"}
