@@ -87,7 +87,7 @@ def _play(screen: Screen, root: Path, folder: Path) -> checks.Outcome:
                 "warehouse": f".demo/warehouse.db: {_described(customers, 'customers')} and "
                 f"{_described(answers, 'answers to a survey')}",
                 "Connectif": f"a sandbox on {sandbox.url}, with {_REQUESTS} requests per {_WINDOW_S} s; the real one "
-                f"has {_REQUESTS} per minute",
+                f"has {_REQUESTS} per minute, and the first plan below assumes that",
                 "Airflow": f"{version}. Below is what the provider logs, at the second of the demo at which it came; "
                 "the whole log is .demo/airflow.log",
             }
