@@ -24,7 +24,7 @@ from airflow_provider_connectif.journal.properties import Mark, entries_of, valu
 from airflow_provider_connectif.journal.spellings import sent_key
 from airflow_provider_connectif.journal.states import IN_DOUBT, REJECTED
 from airflow_provider_connectif.journal.suppression import SuppressionList
-from airflow_provider_connectif.journal.tables import SPELLING, VERSION, columns_of
+from airflow_provider_connectif.journal.tables import RECORDS_SINCE, SPELLING, VERSION, columns_of
 from airflow_provider_connectif.journal.waiting import waiting_changes, waiting_query
 from airflow_provider_connectif.records.outcomes import STATUSES_ABOUT_THE_ROW, JournalError
 from airflow_provider_connectif.records.people import PersonKey
@@ -70,7 +70,7 @@ class ContactQuestion:
         )
         self.key_secret = key_secret if self.are_keys_digests else None
         suppressions = SuppressionList(database, key_secret, conn_id=conn_id)
-        suppressions.is_there = version >= VERSION
+        suppressions.is_there = version >= RECORDS_SINCE
         self._suppressed = tuple(
             Suppressed(entry.key_kind, _in_utc(entry.at) or datetime.min, entry.run_id)
             for entry in suppressions.entries(people)
@@ -98,7 +98,7 @@ class ContactQuestion:
 
         :param most: the largest number of outcomes to return.
         """
-        if self._version < VERSION:
+        if self._version < RECORDS_SINCE:
             return ()
         outcomes = self._tables.outcomes
         of_contact = sa.and_(outcomes.c.sync_id == self.sync_id, outcomes.c.contact_key.in_(self._written))
@@ -162,7 +162,7 @@ class ContactQuestion:
 
     def _found_line(self) -> dict[str, Any]:
         lines = self._tables.lines
-        is_whole = self._version >= VERSION and self._tables.has_spellings
+        is_whole = self._version >= RECORDS_SINCE and self._tables.has_spellings
         there = {c.name for c in lines.c} if is_whole else columns_of(lines, self._database.engine)
         of_contact = sa.and_(lines.c.sync_id == self.sync_id, lines.c.contact_key.in_(self._written))
         query = sa.select(*(column for column in lines.c if column.name in there)).where(of_contact)
@@ -175,7 +175,7 @@ class ContactQuestion:
         if not line:
             return None
         # In tables of an older version, status and reason are those of the last rejection, not of the last outcome.
-        is_old = self._version < VERSION
+        is_old = self._version < RECORDS_SINCE
         status, reason = line.get("status_code"), line.get("reason")
         refused_status = status if is_old else line["refused_status"]
         refused_reason = reason if is_old else line["refused_reason"]
@@ -218,7 +218,7 @@ class ContactQuestion:
         return any(waiting.to_send for waiting in found), any(waiting.in_imports for waiting in found)
 
     def _last_run(self) -> LastRun | None:
-        if self._version < VERSION:
+        if self._version < RECORDS_SINCE:
             return None
         runs, claims = self._tables.runs.c, self._tables.claims.c
         query = sa.select(runs.run_id, runs.task, runs.verdict, runs.started_at, runs.ended_at).where(
@@ -248,7 +248,7 @@ def are_keys_digests(database: JournalDatabase, sync_id: str, version: int = VER
     :param version: the version of the tables; before version 3 there is no history.
     """
     tables = database.tables
-    for table in (tables.lines, tables.outcomes) if version >= VERSION else (tables.lines,):
+    for table in (tables.lines, tables.outcomes) if version >= RECORDS_SINCE else (tables.lines,):
         key = table.c.contact_key
         found = database.rows(sa.select(key).where(table.c.sync_id == sync_id, key.is_not(None)).limit(1))
         if found:

@@ -14,7 +14,7 @@ from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.journal.dialects import dialect_named, sqlstate
 from airflow_provider_connectif.journal.faults import check_not_newer, check_tables, faults_of, is_about_tables
 from airflow_provider_connectif.journal.migrations import MIGRATIONS
-from airflow_provider_connectif.journal.tables import SPELLING, VERSION, columns_of, journal_tables
+from airflow_provider_connectif.journal.tables import RECORDS_SINCE, SPELLING, VERSION, columns_of, journal_tables
 from airflow_provider_connectif.records.outcomes import JournalError
 
 T = TypeVar("T")
@@ -268,8 +268,9 @@ class JournalDatabase:
         with self.engine.connect() as connection:
             found: Any = connection.execute(sa.select(meta.c.value).where(meta.c.name == "version")).scalar()
             self.tables.has_spellings = has_lines and SPELLING in columns_of(lines, connection)
-            if found == VERSION and has_lines and self._is_unfinished_version(connection, with_spellings=not read_only):
-                return VERSION - 1
+            may_be_unfinished = found == RECORDS_SINCE and has_lines
+            if may_be_unfinished and self._is_unfinished_version(connection, with_spellings=not read_only):
+                return RECORDS_SINCE - 1
         return None if found is None else int(found)
 
     def _check_server(self) -> None:

@@ -14,7 +14,7 @@ from airflow_provider_connectif.journal.dialects import dialect_named
 from airflow_provider_connectif.journal.digests import key_digester
 from airflow_provider_connectif.journal.line import NOT_BEFORE_3, REFUSAL_BEFORE_3, Line
 from airflow_provider_connectif.journal.states import ACKNOWLEDGED
-from airflow_provider_connectif.journal.tables import SPELLING, VERSION
+from airflow_provider_connectif.journal.tables import RECORDS_SINCE, SPELLING
 
 
 class LineReader:
@@ -42,7 +42,7 @@ class LineReader:
         :param version: the version of the tables; ``None`` if there are no tables.
         """
         self._is_there = version is not None
-        if version is not None and version < VERSION:
+        if version is not None and version < RECORDS_SINCE:
             columns = [_as_before_3(name) for name in Line._fields]
             self._select = self._database.tables.lines_of(self._database.dialect, ["contact_key", *columns])
         elif not self._database.tables.has_spellings:

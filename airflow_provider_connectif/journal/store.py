@@ -33,7 +33,7 @@ from airflow_provider_connectif.journal.reader import LineReader
 from airflow_provider_connectif.journal.run_lines import RunLines
 from airflow_provider_connectif.journal.settings import JournalSettings
 from airflow_provider_connectif.journal.suppression import SuppressionList
-from airflow_provider_connectif.journal.tables import VERSION
+from airflow_provider_connectif.journal.tables import RECORDS_SINCE
 from airflow_provider_connectif.records.outcomes import taken_over
 from airflow_provider_connectif.reporting.verdict import Verdict
 
@@ -165,7 +165,7 @@ class Journal:
         self._attempts.counted = counted
         version = self._database.create(read_only=self.read_only)
         self._reader.open(version)
-        is_there = version is not None and version >= VERSION
+        is_there = version is not None and version >= RECORDS_SINCE
         self._has_owners = self.reads.is_there = self.left.are_there = self.suppressions.is_there = is_there
         self.past_imports.is_there = is_there
         if self.read_only:
@@ -229,7 +229,7 @@ class Journal:
 
     def _open_to_read(self, version: int | None) -> None:
         self.series.tries = 1
-        if version is not None and version >= VERSION:
+        if version is not None and version >= RECORDS_SINCE:
             self.series.keyless_before = self._database.read(self._attempts.keyless_before)
         self._database.note_open()
 

@@ -24,6 +24,9 @@ from airflow_provider_connectif.journal.record_tables import (
 from airflow_provider_connectif.journal.states import ACKNOWLEDGED
 
 VERSION = 3
+"""The version of the tables that this package makes; :data:`migrations.MIGRATIONS` leads there."""
+RECORDS_SINCE = 3
+"""The first version whose lines know single properties, and that records runs, outcomes and erasures."""
 SPELLING = "spelling"
 _DIGESTS = ("row_digest", "patch_digest", "mapping_digest", "properties")
 

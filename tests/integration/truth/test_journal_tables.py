@@ -12,6 +12,7 @@ import pytest
 
 from airflow_provider_connectif.journal.tables import VERSION
 from tests.integration.conftest import FAST
+from tests.integration.test_erasure import erase
 from tests.support.journals import DATABASES, TABLES, JournalDatabase, Process, deliver, journal_database
 from tests.support.strict_server import StrictServer
 
@@ -197,3 +198,17 @@ def test_a_retry_over_the_change_of_version_goes_on(journal: JournalDatabase, st
     run = deliver("night", rows=[ANA, BEA], full_refresh=True, tries_before=1)
     assert (run.state, strict.received - before) == ("success", 1)
     assert (run.summary["created"] + run.summary["updated"], run.summary["unchanged"]) == (2, 0)
+
+
+def test_a_check_with_a_later_version_reads_all_that_this_one_has_written(
+    journal: JournalDatabase, strict: StrictServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check does not migrate, so it reads the tables of the version before as they are."""
+    deliver("night 1", rows=[ANA, BEA])
+    assert erase(BEA["email"]).summary["deleted"] == 1
+    monkeypatch.setattr("airflow_provider_connectif.journal.database.VERSION", VERSION + 1)
+    monkeypatch.setattr("airflow_provider_connectif.journal.faults.VERSION", VERSION + 1)
+    check = deliver("night 2", rows=[ANA, BEA, {"email": "cyd@example.com", "visits": 1}], check_only=True)
+    assert check.state == "success", check.error
+    assert [check.summary[name] for name in ("read", "unchanged", "suppressed", "valid")] == [3, 1, 1, 1]
+    assert journal.query("select value from connectif_journal_meta where name = 'version'") == [(VERSION,)]
