@@ -66,11 +66,11 @@ class GuardArguments(BaseOperator):
 
     def _limits(self, *, is_off: bool = False) -> GuardLimits:
         return GuardLimits(
-            self.max_created,
-            self.max_changed,
-            self.max_removed,
-            self.max_lowered,
-            self.max_raised,
-            self.min_rows,
-            is_off,
+            max_created=self.max_created,
+            max_changed=self.max_changed,
+            max_removed=self.max_removed,
+            max_lowered=self.max_lowered,
+            max_raised=self.max_raised,
+            min_rows=self.min_rows,
+            is_off=is_off,
         )

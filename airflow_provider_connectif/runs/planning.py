@@ -76,12 +76,12 @@ class Planning:
         if min_rows is None:
             self._warn(plan)
         guarded = Guarded(
-            plan.read,
-            plan.to_create,
-            plan.to_change - changes.counts.only_refreshed,
-            removed or 0,
-            plan.lowered,
-            plan.raised,
+            rows=plan.read,
+            created=plan.to_create,
+            changed=plan.to_change - changes.counts.only_refreshed,
+            removed=removed or 0,
+            lowered=plan.lowered,
+            raised=plan.raised,
         )
         passed = check_guards(guarded, self._settings.guards, self._last_of_task)
         if passed:
