@@ -45,7 +45,7 @@ class GuardLimits:
 
 
 class Guarded(NamedTuple):
-    """The numbers of a plan that guards limit."""
+    """The numbers of a plan that guards limit. ``noun``: one of the things that it writes."""
 
     rows: int
     created: int
@@ -53,20 +53,20 @@ class Guarded(NamedTuple):
     removed: int
     lowered: int
     raised: int
+    noun: str = "contact"
 
 
 class Guard(NamedTuple):
     """One guard.
 
-    ``name``: the name of the argument. ``count``: returns the number of a plan that the guard limits. ``noun``: one
-    of the counted things, and ``which``: those of them that count, for messages. ``least``: a share above 0.0 allows at
-    least so many. ``is_minimum``: the number must not be below the limit. ``is_of_load``: a share does not limit the
-    first run, whose tasks and attempts add contacts to the sync.
+    ``name``: the name of the argument. ``count``: returns the number of a plan that the guard limits. ``which``: the
+    rows or things that count, for messages. ``least``: a share above 0.0 allows at least so many. ``is_minimum``: it
+    counts rows, and they must not be fewer than the limit. ``is_of_load``: a share does not limit the first run, whose
+    tasks and attempts add contacts to the sync.
     """
 
     name: str
     count: Callable[[Guarded], int]
-    noun: str
     which: str
     least: int = 1
     is_minimum: bool = False
@@ -74,12 +74,12 @@ class Guard(NamedTuple):
 
 
 GUARDS: tuple[Guard, ...] = (
-    Guard("min_rows", lambda plan: plan.rows, "row", "read", is_minimum=True),
-    Guard("max_created", lambda plan: plan.created, "contact", "to create", is_of_load=True),
-    Guard("max_changed", lambda plan: plan.changed, "contact", "to change"),
-    Guard("max_removed", lambda plan: plan.removed, "contact", "that left the source"),
-    Guard("max_lowered", lambda plan: plan.lowered, "contact", "whose consent is lowered", least=20),
-    Guard("max_raised", lambda plan: plan.raised, "contact", "whose consent is raised", least=20),
+    Guard("min_rows", lambda plan: plan.rows, "read", is_minimum=True),
+    Guard("max_created", lambda plan: plan.created, "to create", is_of_load=True),
+    Guard("max_changed", lambda plan: plan.changed, "to change"),
+    Guard("max_removed", lambda plan: plan.removed, "that left the source"),
+    Guard("max_lowered", lambda plan: plan.lowered, "whose consent is lowered", least=20),
+    Guard("max_raised", lambda plan: plan.raised, "whose consent is raised", least=20),
 )
 
 
@@ -96,9 +96,9 @@ def exceeded(plan: Guarded, limits: GuardLimits, last: LastRead | None) -> list[
         number = guard.count(plan)
         if allowed is None or (number >= allowed if guard.is_minimum else number <= allowed):
             continue
-        share = "" if last is None or not isinstance(limit, float) else _describe_base(guard, limit, last)
+        share = "" if last is None or not isinstance(limit, float) else _describe_base(guard, limit, last, plan.noun)
         bound = "needs" if guard.is_minimum else "allows"
-        counted = f"{plural(number, guard.noun)} {guard.which}"
+        counted = f"{plural(number, 'row' if guard.is_minimum else plan.noun)} {guard.which}"
         found.append(f"{counted}, {guard.name}={limit}{share} {bound} {allowed:,}")
     return found
 
@@ -161,8 +161,8 @@ def _base(guard: Guard, last: LastRead) -> int:
     return last.rows if guard.is_minimum else last.contacts
 
 
-def _describe_base(guard: Guard, share: float, last: LastRead) -> str:
+def _describe_base(guard: Guard, share: float, last: LastRead, noun: str) -> str:
     base = _base(guard, last)
-    things = "rows of the last complete read" if guard.is_minimum else "known contacts"
+    things = "rows of the last complete read" if guard.is_minimum else f"known {noun}s"
     is_least = not guard.is_minimum and share > 0 and share_of(share, base, rounds_up=False) < guard.least
     return f" of {base:,} {things}{f', but at least {guard.least},' if is_least else ''}"

@@ -82,6 +82,7 @@ class Planning:
             removed=removed or 0,
             lowered=plan.lowered,
             raised=plan.raised,
+            noun=resource.noun,
         )
         passed = check_guards(guarded, self._settings.guards, self._last_of_task)
         if passed:

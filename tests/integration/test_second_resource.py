@@ -59,6 +59,16 @@ def test_only_what_changed_is_sent(things: ThingServer, journal: JournalDatabase
     assert things.puts == ["t29"]
 
 
+def test_a_guard_speaks_of_the_things(things: ThingServer, journal: JournalDatabase) -> None:
+    assert sync(rows=rows(10)).state == "success"
+    run = sync("next night", rows=[*rows(8, size=1), *rows(20)[10:]], max_changed=7, max_created=0.5)
+    assert (run.state, len(things.puts)) == ("failed", 10)
+    assert str(run.error) == (
+        "The plan exceeds 2 guards, so nothing was sent: 10 things to create, max_created=0.5 of 10 known things "
+        "allows 5; 8 things to change, max_changed=7 allows 7. If that is right, set guards_off=True for one run"
+    )
+
+
 def test_a_key_that_no_journal_can_hold_makes_its_row_invalid(things: ThingServer, journal: JournalDatabase) -> None:
     some = [{"id": "t" * 321, "size": 1}, {"id": "t" * 320, "size": 1}, *rows(1)]
     for number, created in ((1, 2), (2, 0)):
