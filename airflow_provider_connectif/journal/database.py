@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 _TRIES_TO_CREATE = 5
 _TRIES_AT_DEADLOCKS = 5
+_FAULTS_OF_FILES = ("SQLITE_BUSY", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_FULL", "SQLITE_IOERR")
 _FINAL = (sa.exc.ProgrammingError, sa.exc.IdentifierError)  # no such schema, no right to it, a name that is too long
 
 
@@ -121,7 +122,7 @@ class JournalDatabase:
         except sa.exc.SQLAlchemyError as error:
             cause = getattr(error, "orig", None)
             state = "" if cause is None else sqlstate(cause)
-            words = type(cause or error).__name__ + (f", SQLSTATE {state}" if state else "")
+            words = type(cause or error).__name__ + (f", SQLSTATE {state}" if state else _fault_of_file(cause))
             is_final = isinstance(error, final_kinds)
             setting = None if self.is_open else self._broken_setting(cause or error)
             faults = self._faults() if setting is None and is_about_tables(error, self.dialect) else []
@@ -298,6 +299,12 @@ class JournalDatabase:
         if with_spellings and not (SPELLING in there and SPELLING in columns_of(self.tables.pending, connection)):
             return True
         return "removed" not in columns_of(self.tables.plans, connection)
+
+
+def _fault_of_file(cause: BaseException | None) -> str:
+    """Return SQLite's words for a fault of the file, such as a lock, after a comma; these have no values of rows."""
+    name = getattr(cause, "sqlite_errorname", "")
+    return f", {cause}" if name.startswith(_FAULTS_OF_FILES) else ""
 
 
 def _delete_securely(connection: Any, _: object) -> None:

@@ -266,13 +266,18 @@ def wait_for_claim(
 
     :param take: tries to get the claim: :meth:`Lease.take`.
     :param stopped: returns whether the run must stop.
-    :param tell: called with a log message at the beginning, when another run gets the claim, and every ten minutes.
+    :param tell: called with a log message at the beginning, when another run gets the claim, every ten minutes, and when
+        this run gets it after that.
     :param may_defer: return after a second, instead of waiting for long.
     :param clock: measures the wait.
     :return: another run's claim to wait for without a worker; ``None`` if this run got the claim, or must stop.
     """
     tries, told, told_at = 0, "", 0.0
-    while not stopped() and (claim := take()) is not None:
+    while not stopped():
+        if (claim := take()) is None:
+            if told:
+                tell(wording.HOLDER_HAS_ENDED)
+            return None
         tries += 1
         if tries >= _TRIES_BEFORE_TELLING:
             if may_defer and claim.is_worth_deferring:

@@ -78,12 +78,12 @@ _UNDELIVERED = NextStep(
 _HELD_IN_DOUBT = NextStep(
     Action.HOLD,
     "The same row is held. It is sent when it changes, or with retry_rejected=True.",
-    "The row was sent, its response is not known, and sending it twice is not harmless.",
+    "The row was sent, or about to be sent; no response was recorded, and sending it twice is not harmless.",
 )
 _IN_DOUBT = NextStep(
     Action.COMPARE,
-    "The properties whose response is not known are sent again.",
-    "The row was sent, and its response is not known.",
+    "The properties that this was about are sent again.",
+    "The row was sent, or about to be sent; no response was recorded.",
 )
 _LEFT = NextStep(
     Action.NOTHING,

@@ -49,6 +49,12 @@ class LineReader:
             columns = [sa.null() if name == SPELLING else name for name in Line._fields]
             self._select = self._database.tables.lines_of(self._database.dialect, ["contact_key", *columns])
 
+    def is_empty(self, connection: sa.Connection) -> bool:
+        """Whether the sync has no line."""
+        lines = self._database.tables.lines.c
+        of_sync = sa.select(lines.contact_key).where(lines.sync_id == self._sync_id).limit(1)
+        return not self._is_there or connection.execute(of_sync).first() is None
+
     def differing(
         self, digests: Mapping[str, str], series: Series, *, looks_closely: bool, all_differ: bool
     ) -> dict[str, Line | None]:

@@ -19,7 +19,7 @@ from airflow_provider_connectif.journal.suppression import SuppressionList
 from airflow_provider_connectif.records.changes import Digests
 
 _ANOTHER = "-"  # not the digest of a row
-_ON_ITS_WAY = "sent; the process ended before the response, or it has not arrived yet"
+_ON_ITS_WAY = "sent, or about to be sent; no response was recorded"
 
 
 class RunLines(LineWriter):

@@ -100,7 +100,7 @@ class Journal:
         """Reads and writes the lines of the sync."""
         self.left_behind: LeftBehind | None = None
         """Records changes without an outcome if the run ends early; ``None`` if there are none."""
-        self._is_parked = False
+        self._is_parked = self._is_empty = False
         self.ended_early = ""
         """The reason why the run ended early and changes have no outcome; empty if all have one."""
 
@@ -139,8 +139,8 @@ class Journal:
 
     @property
     def is_new(self) -> bool:
-        """Whether this process is the first one that writes to the sync."""
-        return self._lease.generation == 1
+        """Whether this process is the first one that writes to the sync; if it only reads: whether nobody has."""
+        return self._is_empty if self.read_only else self._lease.generation == 1
 
     def open(
         self,
@@ -231,6 +231,7 @@ class Journal:
         self.series.tries = 1
         if version is not None and version >= RECORDS_SINCE:
             self.series.keyless_before = self._database.read(self._attempts.keyless_before)
+        self._is_empty = self._database.read(self._reader.is_empty)
         self._database.note_open()
 
     def park(self, state: Mapping[str, Any], until: float) -> None:

@@ -34,8 +34,9 @@ class Effort:
         :param counts: the counts of these attempts, from :meth:`as_counts`; empty if there were none.
         :param started_at: when the first attempt began, in seconds since the epoch; 0 if that is not known.
         """
-        for name in ("requests", "rate_limited"):
+        for name in ("requests", "rate_limited", "tried_again"):
             self._before[name] += int(counts.get(name, 0))
+        self._last_failure = self._last_failure or str(counts.get("last_failure", ""))
         self._waited_before_s += float(counts.get("waited_s", 0.0))
         self._run_started_at = min(started_at or self.started_at, self.started_at)
 
@@ -45,7 +46,9 @@ class Effort:
 
     def as_counts(self) -> dict[str, Any]:
         """The counts for the next attempt of the run, JSON-ready."""
-        return {"requests": self.requests, "rate_limited": self.rate_limited, "waited_s": self.waited_s}
+        failures = {"tried_again": self._before["tried_again"], "last_failure": self._last_failure}
+        counts = {"requests": self.requests, "rate_limited": self.rate_limited, "waited_s": self.waited_s}
+        return {**counts, **failures} if self._last_failure else counts
 
     @property
     def requests(self) -> int:

@@ -79,7 +79,7 @@ class FailureBudget:
         is_share = isinstance(self.allowed, float)
         share = f" ({self} of the rows read)" if is_share else ""
         words = f"{every.refused:,} refused, {self._most(every.rows):,} allowed{share}"
-        for one in needed:
+        for one in needed if every.refused else ():
             if one[:2] != every[:2]:
                 words += (
                     f"; new refusals: {one.refused:,}, {self._most(one.rows):,} allowed ({self} of the rows{_NEEDED})"

@@ -12,7 +12,10 @@ from __future__ import annotations
 DELIVERING = "Delivering %s to %s%s"
 CHECKING = "Checking %s, without sending it to %s%s"
 DELETING = "Deleting the contacts in %s at %s%s"
-NEXT_ATTEMPT = "Attempt %d of this run: what earlier attempts delivered is not sent again"
+NEXT_ATTEMPT = (
+    "Attempt %d of this run: what the journal has as delivered is not sent again\n"
+    "  The last changes before a kill may be sent twice: their responses were not recorded"
+)
 NEW_SYNC = "The journal has no rows of sync %r yet: every row counts as new"
 
 # The source
@@ -47,6 +50,7 @@ JOURNAL_OPTIONS_LEFT_OUT = (
 HELD_BY_ANOTHER_RUN = "Sync {sync} is held by another run: waiting until it ends"
 HELD_BY_ANOTHER_RUN_DEFERRED = "Sync {sync} is held by another run: deferred, next check at {again}"
 HOLDER = "\n  Held by: {holder}\n  If it was killed, its claim ends at {until}, and then this run continues"
+HOLDER_HAS_ENDED = "The sync is no longer held by another run: this run continues"
 RATE_LIMIT = "Rate limit: %s; waiting %.0f s, until %s%s"
 RATE_LIMIT_DEFERRED = "Rate limit: %s; deferred until %s%s"
 PAUSE_DEFERRED = "%s; deferred until %s%s"

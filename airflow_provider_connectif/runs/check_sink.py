@@ -152,7 +152,8 @@ class CheckSink(Generic[ResourceT]):
                 parts.append(f"{tally.outcomes[outcome]:,} {words.format(noun=self._noun)}")
         self._preview.log_cost()
         report.progress.log_reasons(len(tally.reasons), wording.NOT_TO_DELIVER)
-        report.log.info(
+        log = report.log.warning if end.is_failure else report.log.info
+        log(
             (wording.CHECK_STOPPED if self._preview.valid is None else wording.CHECKED) + "%s",
             plural(tally.read, "row"),
             self._noun,

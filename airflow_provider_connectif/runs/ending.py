@@ -159,7 +159,10 @@ class Ending:
             return verdict
         if undelivered:
             also = f"; besides, {excess}" if excess else ""
-            rows, its = plural(undelivered, "row"), "its request" if undelivered == 1 else "their requests"
-            words = f"{rows} not delivered after all attempts of {its}; the task's next attempt tries again{also}"
+            rows = plural(undelivered, "row")
+            its, them = ("its request", "it") if undelivered == 1 else ("their requests", "them")
+            words = (
+                f"{rows} not delivered after all attempts of {its}; a retry or the next run sends {them} again{also}"
+            )
             return Verdict.TRY_AGAIN, words
         return (Verdict.FAILED, excess) if excess else (Verdict.SUCCESS, "")

@@ -113,7 +113,7 @@ def check_guards(plan: Guarded, limits: GuardLimits, last: LastRead | None) -> l
     if found and not limits.is_off:
         raise GuardExceeded(
             f"The plan exceeds {'a guard' if len(found) == 1 else f'{len(found)} guards'}, so nothing was sent: "
-            f"{'; '.join(found)}. If that is right, set guards_off=True for one run"
+            f"{'; '.join(found)}. If the plan is right, set guards_off=True for one run"
         )
     return found
 

@@ -602,14 +602,19 @@ def test_a_locked_journal(
         other.execute("begin exclusive")  # a reader is not in its way
         assert command(*EXPLAIN, "--journal-conn-id", "journal").code == 0
         purge = command("journal", "purge", "--yes", "--journal-conn-id", "journal")
-        assert (purge.code, "cannot be reached or opened (OperationalError)" in purge.err) == (1, True)
+        assert (purge.code, "cannot be reached or opened (OperationalError, database is locked)" in purge.err) == (
+            1,
+            True,
+        )
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("pragma locking_mode = exclusive")
         other.execute("update connectif_journal_runs set tries = 1")
         for arguments in (EXPLAIN, ["journal", "runs"], ["journal", "purge", "--yes"]):
             shown = command(*arguments, "--journal-conn-id", "journal")
             assert shown.code == 1
-            assert "connection 'journal', cannot be reached or opened (OperationalError)" in shown.err
+            assert (
+                "connection 'journal', cannot be reached or opened (OperationalError, database is locked)" in shown.err
+            )
             assert "ana@example.com" not in shown.err
 
 

@@ -65,7 +65,7 @@ def test_a_guard_speaks_of_the_things(things: ThingServer, journal: JournalDatab
     assert (run.state, len(things.puts)) == ("failed", 10)
     assert str(run.error) == (
         "The plan exceeds 2 guards, so nothing was sent: 10 things to create, max_created=0.5 of 10 known things "
-        "allows 5; 8 things to change, max_changed=7 allows 7. If that is right, set guards_off=True for one run"
+        "allows 5; 8 things to change, max_changed=7 allows 7. If the plan is right, set guards_off=True for one run"
     )
 
 

@@ -98,7 +98,7 @@ def test_a_verdict_follows_from_what_was_counted_and_what_stopped_it(
 
 def test_the_verdict_is_one_sentence_without_the_reasons_of_rows() -> None:
     _, words = ending(4, budget=1, updated=2, undelivered=1, invalid=1).verdict()
-    assert words == "1 row not delivered after all attempts of its request; the task's next attempt tries again"
+    assert words == "1 row not delivered after all attempts of its request; a retry or the next run sends it again"
 
 
 def test_budget_and_attempts_are_notes_of_their_own() -> None:

@@ -102,7 +102,7 @@ def test_the_message_names_number_limit_and_the_way_out() -> None:
     assert str(raised.value) == (
         "The plan exceeds 2 guards, so nothing was sent: 38 rows read, min_rows=0.5 of 2,950 rows of the last "
         "complete read needs 1,475; "
-        "60 contacts that left the source, max_removed=0.05 of 1,000 known contacts allows 50. If that is "
+        "60 contacts that left the source, max_removed=0.05 of 1,000 known contacts allows 50. If the plan is "
         "right, set guards_off=True for one run"
     )
 

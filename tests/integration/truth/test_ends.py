@@ -11,7 +11,7 @@ from tests.support.journals import deliver, journal_database
 from tests.support.strict_server import StrictServer
 from tests.support.task_runs import run_in_airflow, run_operator
 
-NOT_DELIVERED = "1 row not delivered after all attempts of its request; the task's next attempt tries again"
+NOT_DELIVERED = "1 row not delivered after all attempts of its request; a retry or the next run sends it again"
 
 
 def rows(good: int, bad: int = 0) -> list[dict[str, Any]]:
