@@ -106,6 +106,7 @@ class Differences:
         :param was_delivered: as in :class:`Patch`. Default: the value in ``patch``.
         """
         whole = patch.whole
+        sends_all = self.sends_all and not patch.only_differing
         entries = self._digester.entries(contact, whole)
         column = known.column
         differing: Collection[str]
@@ -126,7 +127,7 @@ class Differences:
             of_patch.hexdigest(),
             self._mapping_digest,
             without_marks(after, ranked, Mark.BEFORE, Mark.REFUSED) if ranked and has_more else after,
-            without_marks(column, ranked, Mark.REFUSED) if self.sends_all and column and ranked else column,
+            without_marks(column, ranked, Mark.REFUSED) if sends_all and column and ranked else column,
         )
         standings = patch.standings
         if self._ranks and (ranked or has_more):
@@ -143,7 +144,7 @@ class Differences:
             was_delivered=patch.was_delivered if was_delivered is None else was_delivered,
         )
         wanted: Collection[str] = differing if is_known else whole.keys()
-        if self.sends_all:
+        if sends_all:
             sent = (name for name in whole if name in differing or name not in self._conditional)
             wanted = dict.fromkeys(sent).keys()
         elif is_known and differing and not self._takes_parts:

@@ -266,8 +266,8 @@ def wait_for_claim(
 
     :param take: tries to get the claim: :meth:`Lease.take`.
     :param stopped: returns whether the run must stop.
-    :param tell: called with a log message at the beginning, when another run gets the claim, every ten minutes, and when
-        this run gets it after that.
+    :param tell: called with a log message when the wait begins, when another run gets the claim, every ten minutes, and
+        when the wait has ended.
     :param may_defer: return after a second, instead of waiting for long.
     :param clock: measures the wait.
     :return: another run's claim to wait for without a worker; ``None`` if this run got the claim, or must stop.

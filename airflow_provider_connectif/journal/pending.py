@@ -284,6 +284,7 @@ class PendingChanges:
             looks_up=False,
             is_new=all(patch.is_new for patch in both),
             was_delivered=any(patch.was_delivered for patch in both),
+            only_differing=any(patch.only_differing for patch in both),
         )
         if self._differences is None or earlier.patch.digests is None:
             merged = Difference(self._resource.arrange(patch, properties.keys()), is_held=False, is_refused=False)

@@ -85,6 +85,8 @@ class Patch(NamedTuple):
         the rest of the change.
     :param was_removed: the contact left the source, ``on_removed`` was carried out, and the contact has come back.
     :param named: other keys of the person, by property id, which the row has and this part of the row does not.
+    :param only_differing: an earlier attempt of the run has delivered the contact: only properties that differ are
+        sent, even if the run sends all of them.
     """
 
     number: int
@@ -106,6 +108,7 @@ class Patch(NamedTuple):
     created_as: Literal["created", "recreated"] | None = None
     was_removed: bool = False
     named: Mapping[str, str] = _NOTHING
+    only_differing: bool = False
 
     @property
     def whole(self) -> Mapping[str, JsonValue]:
@@ -165,6 +168,7 @@ def conditions_of(patch: Patch) -> dict[str, Any] | None:
         "created_as": patch.created_as,
         "was_removed": patch.was_removed,
         "named": dict(patch.named),
+        "only_differing": patch.only_differing,
     }
     return {name: value for name, value in conditions.items() if value} or None
 
@@ -187,4 +191,5 @@ def with_conditions(patch: Patch, conditions: Mapping[str, Any] | None) -> Patch
         created_as=conditions.get("created_as"),
         was_removed=conditions.get("was_removed", False),
         named=conditions.get("named", _NOTHING),
+        only_differing=conditions.get("only_differing", False),
     )

@@ -205,6 +205,8 @@ class Comparison:
             patch = _as_sent_before(patch, key, line)
         if was_removed:
             patch = patch._replace(was_removed=True)
+        if self._full_refresh and line is not None and self._journal.series.delivered_earlier(line):
+            patch = patch._replace(only_differing=True)
         was_delivered = self._was_delivered(line)
         found = self.differences.of(
             patch, key, known, seen.row_digest, is_new=line is None, was_delivered=was_delivered

@@ -134,28 +134,31 @@ def test_a_retry_in_airflow_has_the_totals_of_the_run(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("each", [1, 2])
 @pytest.mark.parametrize("kind", ["ContactPatchOperator", "ContactImportOperator"])
 def test_a_retry_of_a_full_refresh_goes_on_and_a_cleared_one_starts_over(
-    kind: str, journal: JournalDatabase, strict: StrictServer
+    kind: str, each: int, journal: JournalDatabase, strict: StrictServer
 ) -> None:
-    attempt(run_id="yesterday", rows=[ANA, BEA, CID])
+    """Each contact has one row, or an older one, too."""
+    rows = [row | {"visits": n} for n in range(each) for row in (ANA, BEA, CID)]
+    attempt(run_id="yesterday", rows=rows)
     strict.update(faults=[BUSY])
     since = strict.received
-    assert attempt(1, rows=[ANA, BEA, CID], full_refresh=True).state == "up_for_retry"
+    assert attempt(1, rows=rows, full_refresh=True).state == "up_for_retry"
     strict.update(faults=[])
     assert sent(strict, since) == ["ana", "bea", "cid"]
     since = strict.received
-    assert attempt(2, rows=[ANA, BEA, CID], full_refresh=True).state == "success"
+    assert attempt(2, rows=rows, full_refresh=True).state == "success"
     assert sent(strict, since) == ["bea"]
     since = strict.received
-    assert attempt(3, 4, rows=[ANA, BEA, CID], full_refresh=True).state == "success"  # cleared
+    assert attempt(3, 4, rows=rows, full_refresh=True).state == "success"  # cleared
     assert sent(strict, since) == ["ana", "bea", "cid"]
     since = strict.received
-    assert attempt(4, 4, rows=[ANA, BEA, CID], full_refresh=True).state == "success"  # Airflow did not hear of the end
+    assert attempt(4, 4, rows=rows, full_refresh=True).state == "success"  # Airflow did not hear of the end
     assert sent(strict, since) == []
     since = strict.received
     # Cleared again; its first attempt died before it came to the journal, so this one is a retry.
-    assert attempt(6, 6, rows=[ANA, BEA, CID], full_refresh=True).state == "success"
+    assert attempt(6, 6, rows=rows, full_refresh=True).state == "success"
     assert sent(strict, since) == ["ana", "bea", "cid"]
 
 
