@@ -23,7 +23,7 @@ from airflow_provider_connectif.records.outcomes import Error, JournalError, Out
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.counts import NOT_SENT, NOT_SENT_OR_UNKNOWN
-from airflow_provider_connectif.reporting.formats import plural
+from airflow_provider_connectif.reporting.formats import one, plural
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.requests import Cost
 from airflow_provider_connectif.reporting.verdict import End, Verdict
@@ -99,8 +99,8 @@ class RequestSink:
             self._journal.open(is_to_stop, self._report.log.info, comes_back=self._comes_back, counted=self._report)
         elif not self._resource.is_idempotent:
             raise RunFailed(
-                f"sending a {self._resource.noun} twice is not harmless, so give journal_conn_id: only a journal knows "
-                "what an earlier attempt has sent",
+                f"sending {one(self._resource.noun)} twice is not harmless, so give journal_conn_id: only a journal "
+                "knows what an earlier attempt has sent",
                 final=True,
             )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.records.resource import Resource
+from airflow_provider_connectif.reporting.formats import one
 from airflow_provider_connectif.reporting.places import is_of_this_package, place_of
 
 
@@ -20,7 +21,7 @@ class SendingFailed(RunFailed):
         what = f"{type(error).__name__}{place_of(error.__traceback__, author)}"
         blame = "a fault of this provider, please report it" if is_of_this_package(author) else author.__name__
         super().__init__(
-            f"sending a {resource.noun} failed with {what} ({blame}). "
+            f"sending {one(resource.noun)} failed with {what} ({blame}). "
             f"The error's message may quote a value and is not shown; this {resource.noun} "
             f"{'may have arrived' if may_have_been_sent else 'was not sent'}"
         )

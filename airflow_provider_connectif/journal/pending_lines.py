@@ -20,6 +20,7 @@ COLUMNS = ("contact", "rank", "number", "flags", "payload")
 """The columns of a line. They are few, since each column takes time."""
 
 
+_JSON_TYPES = frozenset({str, int, float, bool, type(None)})
 _MOST_SETS = 1000  # sets of property ids that are kept joined
 _CONDITIONS = Patch._fields.index("was_delivered") + 1
 _NO_CONDITIONS = Patch(0, "", {}, {})[_CONDITIONS:]
@@ -123,6 +124,8 @@ class ChangeLines:
         row = patch.row
         if not isinstance(row, RawRow) or not self._is_told_by_texts(change):
             return None
+        if not all(map(_is_json, patch.properties.values())):  # as JSON, which names the row and the type
+            return None
         form, sent = self._number_of(row.form), self._joined(tuple(patch.properties))
         if form is None or sent is None:
             return None
@@ -221,6 +224,10 @@ def _of_values(change: PendingChange) -> bytes:
 
 def _conditions_of(patch: Patch) -> dict[str, Any] | None:
     return None if patch[_CONDITIONS:] == _NO_CONDITIONS else conditions_of(patch)
+
+
+def _is_json(value: Any) -> bool:
+    return type(value) in _JSON_TYPES or (type(value) is list and all(type(item) is str for item in value))
 
 
 def _bytes(digits: str | None) -> bytes | None:

@@ -28,6 +28,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
+def one(noun: str) -> str:
+    """Return a noun with its article: ``a contact``, ``an order``."""
+    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
+
+
 def describe_bytes(size: int) -> str:
     """Format a size in bytes as ``1 kB`` or ``12.5 MB``; less than a kilobyte counts as one."""
     return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1000))} kB"

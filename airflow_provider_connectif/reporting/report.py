@@ -134,6 +134,11 @@ class Report:
         self.progress.go_by_request()
 
     @property
+    def may_leave_doubt(self) -> bool:
+        """Whether a change whose response is lost is not sent again, since it may have arrived."""
+        return not self._resource.is_idempotent
+
+    @property
     def window(self) -> Allowance | None:
         """The account's window, if the run has seen two in a row."""
         return self._quota.seen
@@ -193,7 +198,8 @@ class Report:
             self._add_to_history(settled, reasons, status)
             self.tally.count(settled.outcome, patch.number, _shown(settled.outcome, reasons), is_known=is_known)
         if error is not None and settled.outcome in (Outcome.REJECTED, Outcome.UNDELIVERED):
-            self.rejects.write(patch.number, patch.key, settled.outcome.value, status, raw_reasons(error), patch.row)
+            raw = [*(["in doubt: it may have arrived"] if settled.is_in_doubt else []), *raw_reasons(error)]
+            self.rejects.write(patch.number, patch.key, settled.outcome.value, status, raw, patch.row)
 
     def _add_to_history(self, settled: Settled, reasons: Sequence[str], status: int | None) -> None:
         patch, outcome = settled.patch, settled.outcome

@@ -161,8 +161,8 @@ class Ending:
             also = f"; besides, {excess}" if excess else ""
             rows = plural(undelivered, "row")
             its, them = ("its request", "it") if undelivered == 1 else ("their requests", "them")
-            words = (
-                f"{rows} not delivered after all attempts of {its}; a retry or the next run sends {them} again{also}"
-            )
-            return Verdict.TRY_AGAIN, words
+            next_time = f"a retry or the next run sends {them} again"
+            if self._report.may_leave_doubt:
+                next_time = f"what is in doubt is held, otherwise {next_time}"
+            return Verdict.TRY_AGAIN, f"{rows} not delivered after all attempts of {its}; {next_time}{also}"
         return (Verdict.FAILED, excess) if excess else (Verdict.SUCCESS, "")

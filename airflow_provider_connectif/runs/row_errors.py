@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_connectif.api.errors import RunFailed
+from airflow_provider_connectif.reporting.formats import one
 from airflow_provider_connectif.reporting.places import place_of
 
 
@@ -17,6 +18,6 @@ class RowFailed(RunFailed):
     def __init__(self, noun: str, rows: range, error: Exception) -> None:
         which = f"row {rows[0]:,}" if len(rows) == 1 else f"one of rows {rows[0]:,} to {rows[-1]:,}"
         super().__init__(
-            f"preparing {which} as a {noun} failed with {type(error).__name__}{place_of(error.__traceback__)}. "
+            f"preparing {which} as {one(noun)} failed with {type(error).__name__}{place_of(error.__traceback__)}. "
             "Its message may quote a value and is not shown; nothing was sent"
         )

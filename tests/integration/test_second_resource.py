@@ -98,10 +98,12 @@ def test_without_a_journal_nothing_is_sent(things: ThingServer, airflow_db: None
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["lost", "hangs", 500])
 def test_what_may_have_arrived_is_not_sent_again_unless_the_author_says_so(
-    things: ThingServer, journal: JournalDatabase, fault: int | str
+    things: ThingServer, journal: JournalDatabase, fault: int | str, tmp_path: Path
 ) -> None:
     things.faults["t3"] = [fault]
-    first = sync(rows=rows(8))
+    first = sync(rows=rows(8), rejects_path=str(tmp_path / "rejects.jsonl"))
+    assert str(first.error).endswith("; what is in doubt is held, otherwise a retry or the next run sends it again")
+    assert '"in doubt: it may have arrived"' in (tmp_path / "rejects.jsonl").read_text()
     assert (first.state, first.summary["created"], first.summary["undelivered"]) == ("up_for_retry", 7, 1)
     assert "in doubt: " in "".join(first.summary["reasons"])
     assert Counter(things.puts)["t3"] == 1

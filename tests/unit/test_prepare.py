@@ -21,6 +21,7 @@ from airflow_provider_connectif.journal.states import ACKNOWLEDGED, INVALID, LEF
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome
+from airflow_provider_connectif.records.raw_rows import RawBatch
 from airflow_provider_connectif.records.rows import RowBatch
 from airflow_provider_connectif.reporting.rejects import Rejects
 from airflow_provider_connectif.reporting.report import Report
@@ -29,6 +30,7 @@ from airflow_provider_connectif.runs.comparison import Comparison
 from airflow_provider_connectif.runs.prepare import Preparer
 from airflow_provider_connectif.runs.row_errors import RowFailed
 from tests.unit.conftest import OpenJournal
+from tests.unit.test_raw_rows import Decoded
 
 Row = dict[str, Any]
 ANA, BEA, NOBODY = "ana@example.com", "bea@example.com", "nobody"
@@ -66,7 +68,7 @@ class Planned:
 
 def plan(
     journal: Journal | None,
-    *batches: list[Row] | RowBatch,
+    *batches: list[Row] | RowBatch | RawBatch,
     resource: ContactResource = CONTACTS,
     full_refresh: bool = False,
     retry_rejected: bool = False,
@@ -589,13 +591,19 @@ class Faulty(ContactResource):
         return super().arrange(change, differing)
 
 
+def _as_texts(rows: list[Row]) -> RawBatch:
+    return RawBatch(("email", "a", "b"), [(row["email"].encode(), b"1", b"2") for row in rows], Decoded())
+
+
 @pytest.mark.parametrize("where", ["prepare", "arrange", "a type"])
 @pytest.mark.parametrize("has_journal", [True, False])
+@pytest.mark.parametrize("form", [list, _as_texts])
 def test_an_error_of_a_resource_names_the_row_and_the_place_and_no_value(
-    open_journal: OpenJournal, where: str, has_journal: bool
+    open_journal: OpenJournal, where: str, has_journal: bool, form: Callable[[list[Row]], Any]
 ) -> None:
     journal = open_journal() if has_journal else None
-    rows = [[of(BEA), of("cleo@example.com")], [of("dora@example.com"), of(ANA), of("eva@example.com")]]
+    batches = [of(BEA), of("cleo@example.com")], [of("dora@example.com"), of(ANA), of("eva@example.com")]
+    rows = map(form, batches)
     place = "a property has a type" if where == "a type" else r"in _meet\(\) at line \d+ of test_prepare.py"
     with pytest.raises(RowFailed, match=rf"preparing row 4 as a contact failed with \w+Error.*{place}") as failure:
         plan(journal, *rows, resource=Faulty(where))
