@@ -37,7 +37,7 @@ class LiveContact(NamedTuple):
     @property
     def words(self) -> str:
         """The result in words, for a person."""
-        return "There is no such contact." if self.contact is None else "The contact is there."
+        return f"{'There is no such contact' if self.contact is None else 'The contact is there'}, at {self.base_url}."
 
 
 def live_contact(conn_id: str, kind: KeyKind, key: str) -> LiveContact:

@@ -129,7 +129,7 @@ def test_explain_names_the_spelling_and_asks_for_it(
     main(["explain", NAMESAKE, "--sync-id", "nightly", "--journal-conn-id", "journal", "--live"])
     shown = capsys.readouterr().out
     assert SENT in shown
-    assert "The contact is there." in shown
+    assert "The contact is there, at http://127.0.0.1:" in shown
     assert requests(strict) == [("GET", SENT)]
 
 
