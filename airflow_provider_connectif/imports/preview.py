@@ -18,7 +18,7 @@ from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.records.rows import InvalidRow
 from airflow_provider_connectif.reporting import wording
-from airflow_provider_connectif.reporting.formats import describe_seconds, plural
+from airflow_provider_connectif.reporting.formats import describe_seconds, estimated, plural
 from airflow_provider_connectif.reporting.progress import seconds_at_best
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.requests import Cost, Requests
@@ -116,7 +116,7 @@ class ImportPreview:
             plural(self._own.least, "request"),
             describe_seconds(self._seconds),
         )
-        time = f"about {describe_seconds(self._patch_seconds)}" if self._patch_seconds else "less than a minute"
+        time = estimated(self._patch_seconds) if self._patch_seconds else "less than a minute"
         at_most = "" if self._by_patch.least == self._by_patch.most or not self._patch_seconds else "at most "
         log.info(wording.COST_BY_PATCH, self._by_patch.describe(), allowance, at_most + time)
         if self._advises and self.overwrites and self._files and self._patch_seconds < self._seconds:

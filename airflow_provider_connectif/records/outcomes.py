@@ -100,7 +100,10 @@ class TakenOver(JournalError):
 
 def taken_over(sync_id: str) -> TakenOver:
     """Return the error that ends a task after another process has taken over its sync or plan."""
-    return TakenOver(f"another run, or another attempt of this task, has taken over sync {sync_id!r}: this one stops")
+    return TakenOver(
+        f"another run, or another attempt of this task, has taken over sync {sync_id!r}: this one stops, "
+        "and that one goes on"
+    )
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from datetime import UTC, datetime
 from traceback import FrameSummary
@@ -47,6 +48,12 @@ def describe_seconds(seconds: float) -> str:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def estimated(seconds: float) -> str:
+    """Format an estimate of a duration as ``about 48 s`` or ``about 3 min 20 s``: no tenths, which it does not know."""
+    whole = math.ceil(seconds)
+    return f"about {whole} s" if whole < 60 else f"about {describe_seconds(whole)}"
 
 
 def describe_frame(frame: FrameSummary) -> str:

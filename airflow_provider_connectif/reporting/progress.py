@@ -14,7 +14,7 @@ from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.counts import describe_counts
 from airflow_provider_connectif.reporting.effort import Effort
 from airflow_provider_connectif.reporting.folding import Log
-from airflow_provider_connectif.reporting.formats import clock, describe_seconds, iso_time
+from airflow_provider_connectif.reporting.formats import clock, describe_seconds, estimated, iso_time
 from airflow_provider_connectif.reporting.summary import Tally
 from airflow_provider_connectif.reporting.verdict import End
 
@@ -182,7 +182,7 @@ class Progress:
         if self._to_send is None:
             return ""
         seconds = self._seconds_left(wait_s)
-        return f"{'less than a minute' if seconds < _SHORT_S else f'about {describe_seconds(seconds)}'} left"
+        return f"{'less than a minute' if seconds < _SHORT_S else estimated(seconds)} left"
 
     def log_end(self, end: End) -> None:
         """Log the end of the run: the reasons why rows were not delivered, then the counts.

@@ -9,7 +9,7 @@ from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.deferrals import Deferral
-from airflow_provider_connectif.reporting.formats import describe_seconds
+from airflow_provider_connectif.reporting.formats import describe_seconds, estimated
 from airflow_provider_connectif.reporting.requests import Cost, Via
 from airflow_provider_connectif.runs.check_sink import Preview
 from airflow_provider_connectif.runs.sink import ResourceT, Sink
@@ -160,4 +160,4 @@ def _chosen(cost: Cost, reason: str) -> Cost:
 
 def describe_time(seconds: float | None) -> str:
     """Describe how long a plan takes."""
-    return f"about {describe_seconds(seconds)}" if seconds else "less than a minute"
+    return estimated(seconds) if seconds else "less than a minute"

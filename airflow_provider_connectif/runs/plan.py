@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_provider_connectif.journal.plan_counts import PlanCounts
 from airflow_provider_connectif.records.outcomes import Outcome
-from airflow_provider_connectif.reporting.formats import clock, describe_seconds, plural
+from airflow_provider_connectif.reporting.formats import clock, estimated, plural
 from airflow_provider_connectif.reporting.requests import Cost, Requests
 from airflow_provider_connectif.reporting.summary import Tally
 
@@ -167,8 +167,8 @@ class Plan:
             return "duration unknown: no similar import is known yet"
         seconds = 60 * self.minutes
         if self.way == "import" and seconds:
-            return f"about {describe_seconds(seconds)}, until {clock(time.time() + seconds)}"
-        return f"about {describe_seconds(seconds)}" if seconds else "less than a minute"
+            return f"{estimated(seconds)}, until {clock(time.time() + seconds)}"
+        return estimated(seconds) if seconds else "less than a minute"
 
 
 def _wrapped(head: str, words: list[str], width: int = _WIDTH) -> list[str]:

@@ -18,7 +18,7 @@ from airflow_provider_connectif.api.rate_headers import RateSignal
 from airflow_provider_connectif.records.outcomes import Outcome
 from airflow_provider_connectif.reporting import progress
 from airflow_provider_connectif.reporting.effort import Effort
-from airflow_provider_connectif.reporting.formats import clock, describe_bytes, describe_seconds
+from airflow_provider_connectif.reporting.formats import clock, describe_bytes, describe_seconds, estimated
 from airflow_provider_connectif.reporting.progress import Progress, seconds_at_best
 from airflow_provider_connectif.reporting.summary import Tally
 from airflow_provider_connectif.reporting.verdict import End
@@ -202,6 +202,13 @@ def test_a_window_takes_a_minute_but_the_last_one(requests: int, seconds: float)
 )
 def test_durations_in_words(seconds: float, words: str) -> None:
     assert describe_seconds(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(1.2, "about 2 s"), (48.0, "about 48 s"), (59.2, "about 1 min"), (200.4, "about 3 min 21 s")]
+)
+def test_an_estimate_has_no_tenths(seconds: float, words: str) -> None:
+    assert estimated(seconds) == words
 
 
 @pytest.mark.parametrize(
