@@ -12,12 +12,12 @@ class Line(NamedTuple):
 
     ``state``: the contact's last outcome; ``status_code``, ``reason`` and ``run_id`` belong to it. ``refused_digest``:
     the digest of the last row that Connectif rejected; ``refused_run``: the first run that met this rejection;
-    ``refused_status``, ``refused_reason``: its status and reason. ``invalid_digest``: the digest of the last row that
-    was invalid before sending; ``invalid_run``: the first run that met this row. ``generation``: the generation of the
-    process that wrote the line. ``delivered_generation``: the same for the last delivery. ``delivered_as``:
-    ``created``, ``updated``, ``imported``, ``unchanged`` or ``removed``. ``properties``: the digests of the accepted
-    properties; ``None`` if these are not known one by one, as in lines of an earlier version. ``spelling``: see the
-    module "spellings".
+    ``refused_status``, ``refused_reason``: its status and reason. ``invalid_digest``: the rows that were invalid before
+    sending: see the module "invalid_rows"; ``invalid_run``: the first run that met the last one of these rows.
+    ``generation``: the generation of the process that wrote the line. ``delivered_generation``: the same for the last
+    delivery. ``delivered_as``: ``created``, ``updated``, ``imported``, ``unchanged`` or ``removed``. ``properties``:
+    the digests of the accepted properties; ``None`` if these are not known one by one, as in lines of an earlier
+    version. ``spelling``: see the module "spellings".
     """
 
     row_digest: str | None

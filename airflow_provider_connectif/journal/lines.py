@@ -151,14 +151,15 @@ class GatheredLines:
         self.noted[key] = {**names, **outcome_columns(state, status, reason)}
 
     def note_invalid(
-        self, key: str, names: Mapping[str, Any], row_digest: str, first_run: str, reason: str | None
+        self, key: str, names: Mapping[str, Any], invalid_rows: str, last_run: str, reason: str | None
     ) -> None:
         """Record that a row is invalid, and was not sent.
 
-        :param first_run: the first run that met this row.
+        :param invalid_rows: the value of ``invalid_digest``: see the module "invalid_rows".
+        :param last_run: the run that added the last row there.
         """
         outcome = outcome_columns(INVALID, None, reason)
-        self.invalid[key] = {**names, **outcome, "invalid_digest": row_digest, "invalid_run": first_run}
+        self.invalid[key] = {**names, **outcome, "invalid_digest": invalid_rows, "invalid_run": last_run}
         self.noted.pop(key, None)
 
     def begin_doubt(self, key: str, names: Mapping[str, Any], row_digest: str, reason: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from airflow_provider_connectif.journal.attempts import Attempts
 from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.history import History
+from airflow_provider_connectif.journal.invalid_rows import InvalidRows
 from airflow_provider_connectif.journal.lease import Lease
 from airflow_provider_connectif.journal.line import Line
 from airflow_provider_connectif.journal.line_writer import LineWriter
@@ -245,18 +246,25 @@ class RunLines(LineWriter):
     def meets_invalid(self, key: str, row_digest: str, line: Line | None, reason: str | None = None) -> bool:
         """Record that a row is invalid, unless the line says so already.
 
-        The digests of accepted and rejected rows in the line stay.
+        The digests of accepted and rejected rows in the line stay, and those of other invalid rows of the contact.
 
-        :param line: the contact's line; ``None`` if it has none.
+        :param line: the contact's line as it was before this row's batch; ``None`` if it has none.
         :param reason: the reason, without personal data.
         :return: whether an earlier run has met the same row.
         """
-        is_same = line is not None and line.invalid_digest == row_digest
-        first_run = line.invalid_run if is_same and line is not None else None
-        is_written = is_same and line is not None and line.state == INVALID
-        if not is_written and self._gathers():
-            self._gathered.note_invalid(key, self._names(key), row_digest, first_run or self.run_id, reason)
-        return first_run is not None and first_run != self.run_id
+        # An earlier row of the batch may have changed the line since.
+        collected = self._gathered.invalid.get(key)
+        if collected is not None:
+            column, run = collected["invalid_digest"], collected["invalid_run"]
+        else:
+            column, run = (None, None) if line is None else (line.invalid_digest, line.invalid_run)
+        rows, is_same_run = InvalidRows.of(column), run in (None, self.run_id)
+        after = rows.plus(row_digest, is_same_run=is_same_run)
+        is_invalid = collected is not None or (line is not None and line.state == INVALID)
+        if (after != rows or not is_invalid) and self._gathers():
+            last_run = run if after == rows and run is not None else self.run_id
+            self._gathered.note_invalid(key, self._names(key), after.column, last_run, reason)
+        return rows.is_known(row_digest, is_same_run=is_same_run)
 
     def _spelling(self, key: str, sent: str) -> str | None:
         return spelling_of(key, sent, is_plain=self._settings.key_secret is None)

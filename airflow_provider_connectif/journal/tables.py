@@ -63,6 +63,7 @@ class JournalTables:
             sa.Column("delivered_as", sa.String(12)),
             sa.Column("delivered_generation", sa.Integer),
             sa.Column("refused_run", exact_text(LONGEST_NAME)),
+            # The invalid rows of the contact: see the module "invalid_rows".
             sa.Column("invalid_digest", sa.String(LONGEST_DIGEST)),
             sa.Column("invalid_run", exact_text(LONGEST_NAME)),
             # Digests of the properties that Connectif has accepted: see the module "properties". NULL: they are not

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_connectif.journal.differences import Differences
 from airflow_provider_connectif.journal.digests import mapping_digest
+from airflow_provider_connectif.journal.invalid_rows import InvalidRows
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
 from airflow_provider_connectif.journal.properties import Known, Mark, without_marks
 from airflow_provider_connectif.journal.record_tables import LONGEST_KEY
@@ -149,11 +150,12 @@ class Comparison:
         :param digest: the digest that this version makes of the row, usually from the database's texts.
         :param is_settled: whether no other row of the key is to be sent; otherwise the line stays as it is.
         """
-        known = (line.row_digest, line.refused_digest, line.invalid_digest)
-        if digest in known or not any(known):
+        known = (line.row_digest, line.refused_digest)
+        invalid = InvalidRows.of(line.invalid_digest)
+        if digest in known or invalid.has(digest) or not (any(known) or invalid.digests):
             return digest
         of_values = self._identity.digest(row)
-        if of_values not in known:
+        if of_values not in known and not invalid.has(of_values):
             return digest
         is_acknowledged = of_values == line.row_digest and line.state == ACKNOWLEDGED and line.refused_digest is None
         if is_acknowledged and is_settled and line.patch_digest is not None and not self._full_refresh:

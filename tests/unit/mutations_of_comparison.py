@@ -274,6 +274,51 @@ def every_invalid_row_is_new(original, self, *given):
     return False
 
 
+_INVALID_ROWS = "test_invalid_rows.py::"
+
+
+@COMPARISON.instead_of(
+    "journal.run_lines:RunLines.meets_invalid",
+    _PREPARE + "test_different_invalid_rows_of_one_contact_are_new_once[True]",
+)
+def an_invalid_row_that_is_not_written_yet_is_lost(original, self, key, *given):
+    self._gathered.invalid.pop(key, None)
+    return original(self, key, *given)
+
+
+@COMPARISON.instead_of(
+    "journal.invalid_rows:InvalidRows.plus",
+    _PREPARE + "test_different_invalid_rows_of_one_contact_are_new_once",
+)
+def an_invalid_row_takes_the_place_of_another_one(original, self, digest, *, is_same_run):
+    return self if self.has(digest) else InvalidRows((digest,), 1)
+
+
+@COMPARISON.instead_of(
+    "journal.invalid_rows:InvalidRows.is_known",
+    _INVALID_ROWS + "test_rows_of_earlier_runs_stay_known_in_the_run_that_adds_one_and_in_its_retry",
+    _PREPARE + "test_an_invalid_row_stays_known_after_the_line_was_written_for_another_one",
+)
+def every_row_is_new_to_the_run_that_has_added_one(original, self, digest, *, is_same_run):
+    return not is_same_run and original(self, digest, is_same_run=is_same_run)
+
+
+@COMPARISON.instead_of(
+    "journal.invalid_rows:InvalidRows.plus",
+    _INVALID_ROWS + "test_rows_of_earlier_runs_stay_known_in_the_run_that_adds_one_and_in_its_retry",
+)
+def rows_that_earlier_runs_have_added_count_as_added_by_this_one(original, self, digest, *, is_same_run):
+    return original(self, digest, is_same_run=True)
+
+
+COMPARISON.value(
+    "more than five rows of one contact are new each night",
+    "journal.invalid_rows:_MORE",
+    "str(_MOST)",
+    _INVALID_ROWS + "test_if_one_run_meets_more_than_five_each_further_row_is_known_from_the_next_run_on",
+)
+
+
 @COMPARISON.instead_of("journal.digests:row_text", "test_row_texts.py::test_equal_values_have_one_text")
 def a_set_has_the_order_of_its_process(original, values):
     return repr(values)

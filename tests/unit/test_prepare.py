@@ -368,6 +368,36 @@ def test_an_invalid_row_is_new_once_and_known_from_the_next_run_on(value: Any, o
         journal.close(Verdict.FAILED)
 
 
+@pytest.mark.parametrize("is_one_batch", [True, False])
+def test_different_invalid_rows_of_one_contact_are_new_once(is_one_batch: bool, open_journal: OpenJournal) -> None:
+    bad = [of(ANA, _birthdate=value) for value in ("yesterday", "today")]
+    worse = [*bad, of(ANA, _birthdate="tomorrow")]
+    for run_id, rows, known in (
+        ("monday", bad, 0),
+        ("tuesday", bad, 2),
+        ("wednesday", worse, 2),
+        ("thursday", worse, 3),
+    ):
+        journal = open_journal(run_id)
+        planned = plan(journal, *([rows] if is_one_batch else [[row] for row in rows]))
+        assert (run_id, planned.counts) == (run_id, {"invalid": len(rows)})
+        assert (run_id, planned.tally.known_refusals) == (run_id, known)
+        journal.close(Verdict.FAILED)
+
+
+def test_an_invalid_row_stays_known_after_the_line_was_written_for_another_one(open_journal: OpenJournal) -> None:
+    old, new = of(ANA, _birthdate="yesterday"), of(ANA, _birthdate="today")
+    plan(journal := open_journal("monday"), [old])
+    journal.close(Verdict.FAILED)
+    for attempt in (1, 2):
+        journal = open_journal("tuesday", comes_back=attempt > 1)
+        planned = plan(journal, [new], [old])
+        journal.lines.commit()
+        assert planned.tally.known_refusals == 1
+        assert plan(journal, [old], [new]).tally.known_refusals == 1
+        journal.close(Verdict.FAILED)
+
+
 def test_of_rows_without_a_key_as_many_as_before_are_known(open_journal: OpenJournal) -> None:
     for run_id, nameless, known in (("monday", 2, 0), ("tuesday", 3, 2)):
         journal = open_journal(run_id)

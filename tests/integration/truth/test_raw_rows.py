@@ -181,3 +181,23 @@ def test_values_and_texts_give_one_patch(driver: str, server: Any, strict: Stric
     assert run(2).summary["unchanged"] == 1
     assert strict.received == received
     assert server.execute("select patch_digest from connectif_journal").fetchall() == digests
+
+
+@pytest.mark.slow
+def test_several_invalid_rows_of_a_contact_are_known_by_their_texts_and_by_their_values(
+    server: Any, strict: StrictServer
+) -> None:
+    server.execute("create table contacts (email text, name text, born date)")
+    server.execute("""insert into contacts values ('a@example.com', 'Ana', '1990-01-02'),
+                      ('invalid@example.com', 'Eve', '12345-06-07'), ('invalid@example.com', 'Eve', '12345-06-08')""")
+    run(failure_budget=2)
+    assert run(2, failure_budget=2).summary["new_refusals"] == 0
+    # A source that yields values, such as one of an earlier version, has written the line.
+    digester = RowDigester(ContactMapping(properties=NIGHTLY["properties"]), digest_salt(strict.connection()["host"]))
+    (batch,) = batches(NIGHTLY["sql"])
+    of_values = [digester(row)[:6] for row in batch if row["email"] == "invalid@example.com"]
+    server.execute(
+        "update connectif_journal set invalid_digest = %s where state = 'invalid'", ("~2" + "".join(of_values),)
+    )
+    third = run(3, failure_budget=2)
+    assert (third.summary["invalid"], third.summary["new_refusals"]) == (2, 0)
