@@ -20,7 +20,7 @@ from airflow_provider_connectif.imports.rules import ON_EXISTING, TRIGGER_GRACE_
 from airflow_provider_connectif.imports.settlement import Settlement
 from airflow_provider_connectif.imports.tally import ImportTally
 from airflow_provider_connectif.imports.watch import Watch
-from airflow_provider_connectif.imports.work_folder import work_folder
+from airflow_provider_connectif.imports.work_folder import IMPORT_PREFIX, work_folder
 from airflow_provider_connectif.journal.import_state import ImportState
 from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Outcome, TakenOver
@@ -87,7 +87,7 @@ def settle_earlier(
             continue  # a state that cannot be read has no open imports
         lines = context.journal.lines.of_plan(plan, int(state.run.get("generation", 0)))
         described = watch.waiting.described(partial(_describe, watch, lines, state))
-        with work_folder("connectif-import-", rules.work_folder) as folder, described:
+        with work_folder(IMPORT_PREFIX, rules.work_folder) as folder, described:
             if not _is_settled(context, watch, mapping, lines, state, folder):
                 return _deferral(context, watch, plan)
     return None

@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,7 @@ from types import TracebackType
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.imports.layout import Columns, Lines, Writers
 from airflow_provider_connectif.imports.shapes import Layout, Shapes
+from airflow_provider_connectif.imports.work_folder import guarded_files
 from airflow_provider_connectif.journal.import_state import Group, SentFile
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.rows import InvalidRow
@@ -104,6 +105,7 @@ class ImportFiles:
     :param shapes: returns the shape of a patch.
     :param delimiter: the character between cells.
     :param max_file_bytes: every file is smaller than this, header included.
+    :param nothing_sent: whether nothing is sent before :meth:`close`. An error then says so.
     :raises ValueError: the delimiter is not valid.
     """
 
@@ -116,12 +118,14 @@ class ImportFiles:
         *,
         delimiter: str = ",",
         max_file_bytes: int = MAX_FILE_BYTES,
+        nothing_sent: bool = False,
     ) -> None:
         self.folder = Path(folder)
         self._layout = layout or Layout()
         self._shapes = shapes or Shapes()
         self._lines = Lines(mapping, delimiter)
         self._max_file_bytes = max_file_bytes
+        self._nothing_sent = nothing_sent
         self._parts: dict[object, list[_Part]] = {}
         self._part_by_columns: dict[object, _Part] = {}
         self._all: list[ImportFile] = []
@@ -135,7 +139,8 @@ class ImportFiles:
         """Number of contacts in files, and number of those whose blank values were left out."""
 
     def __enter__(self) -> ImportFiles:
-        self.folder.mkdir(mode=0o700, parents=True)
+        with guarded_files(self.folder, nothing_sent=self._nothing_sent):
+            self.folder.mkdir(mode=0o700, parents=True)
         return self
 
     def __exit__(
@@ -150,6 +155,7 @@ class ImportFiles:
         :return: the number of its group, and whether its files contain everything that the patch sets.
         :raises InvalidRow: a CSV cannot contain a value, a column is not a known field of the account, or the row is
             too long for a file. The error names the column and the rule, and nothing of the row is written.
+        :raises FilesError: the disk is full, or the folder cannot be written to.
         """
         shape = self._shapes.of(patch.properties)
         later = self._shapes.of(patch.later) if patch.later else ()
@@ -260,9 +266,14 @@ class ImportFiles:
         return number
 
     def _write_out(self) -> None:
-        for file in self._all:
-            file.write_out()
+        _write_out(self.folder, self._all, nothing_sent=self._nothing_sent)
         self._held_bytes = 0
+
+
+def _write_out(folder: Path, files: Collection[ImportFile], *, nothing_sent: bool = False) -> None:
+    with guarded_files(folder, lambda: sum(file.size for file in files), nothing_sent=nothing_sent):
+        for file in files:
+            file.write_out()
 
 
 def write_again(
@@ -278,8 +289,10 @@ def write_again(
     :param types: the field types of their columns, by field id.
     :param files: the entries of these files in the state of the run.
     :param contacts: batches of contacts, each contact with its group.
+    :raises FilesError: the disk is full, or the folder cannot be written to.
     """
-    folder.mkdir(mode=0o700, parents=True)
+    with guarded_files(folder):
+        folder.mkdir(mode=0o700, parents=True)
     lines, shapes = Lines(mapping, delimiter, types), Shapes()
     made = {
         sent.file: ImportFile(
@@ -293,6 +306,5 @@ def write_again(
                 properties = patch.later if file.only_empty else patch.properties
                 if set(shapes.of(properties)).issuperset(file.columns):
                     file.add(lines.line(patch.key, lines.writers(file.columns), properties))
-        for file in made.values():
-            file.write_out()
+        _write_out(folder, made.values())
     return made

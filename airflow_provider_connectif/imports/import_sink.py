@@ -22,7 +22,7 @@ from airflow_provider_connectif.imports.layout import refuse_columns
 from airflow_provider_connectif.imports.patching import Patching
 from airflow_provider_connectif.imports.rules import TRIGGER_GRACE_S
 from airflow_provider_connectif.imports.watch import listed
-from airflow_provider_connectif.imports.work_folder import work_folder
+from airflow_provider_connectif.imports.work_folder import IMPORT_PREFIX, work_folder
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.deferrals import Deferral
 from airflow_provider_connectif.records.outcomes import Error, Outcome, Stop, StopKind
@@ -285,7 +285,8 @@ class ImportSink:
     @cached_property
     def _folder(self) -> Path:
         """The folder of the files. It exists until the sink is closed."""
-        return self._open.enter_context(work_folder("connectif-import-", self._rules.work_folder))
+        nothing_sent = not self._rules.comes_back  # the folder comes before this attempt's first upload or PATCH
+        return self._open.enter_context(work_folder(IMPORT_PREFIX, self._rules.work_folder, nothing_sent=nothing_sent))
 
     @contextmanager
     def _noted(self) -> Iterator[None]:

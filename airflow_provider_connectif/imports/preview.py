@@ -12,7 +12,7 @@ from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.imports.layout import refuse_columns
 from airflow_provider_connectif.imports.rules import ImportRules, poll_delay_s
 from airflow_provider_connectif.imports.shapes import QUEUE_LENGTH, UPLOAD_AND_POLL
-from airflow_provider_connectif.imports.work_folder import work_folder
+from airflow_provider_connectif.imports.work_folder import CHECK_PREFIX, work_folder
 from airflow_provider_connectif.imports.writing import Split, add_withdrawn_part, sets_nothing
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.outcomes import Outcome
@@ -60,7 +60,7 @@ class ImportPreview:
             self._patches += patch.removal is None
         self._by_patch = self._own
         with (
-            work_folder("connectif-check-", self._rules.work_folder) as folder,
+            work_folder(CHECK_PREFIX, self._rules.work_folder, nothing_sent=True) as folder,
             split.files(folder / "files") as files,
         ):
             for patch in itertools.chain.from_iterable(split.by_file()):

@@ -26,6 +26,7 @@ from airflow_provider_connectif.api.errors import (
 )
 from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.imports.context import ImportContext
+from airflow_provider_connectif.imports.work_folder import guarded_files
 from airflow_provider_connectif.records.outcomes import JournalError
 from airflow_provider_connectif.reporting import wording
 
@@ -208,7 +209,7 @@ def fetch_report(context: ImportContext, one: Import, path: Path, pause: Callabl
             why = "Connectif names none"
             continue
         try:
-            with path.open("wb") as sink:
+            with guarded_files(path.parent), path.open("wb") as sink:
                 context.client.download_error_report(one.error_report_url, sink)
         except ErrorReportError as error:
             why = error.what

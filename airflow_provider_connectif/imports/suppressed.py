@@ -10,6 +10,7 @@ from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.imports.contacts_of_files import ContactsOfFiles
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.files import ImportFile
+from airflow_provider_connectif.imports.work_folder import guarded_files
 from airflow_provider_connectif.journal.import_state import ImportState, SentFile
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import Outcome
@@ -112,7 +113,7 @@ def rewrite_without(file: ImportFile, contacts: Collection[str], mapping: Contac
     if not contacts or not file.rows:
         return found
     again, rows = file.path.with_suffix(".again"), 0
-    with file.path.open("rb") as read, again.open("wb") as written:
+    with guarded_files(file.path.parent), file.path.open("rb") as read, again.open("wb") as written:
         records = _records(read)
         written.write(next(records))
         for record in records:

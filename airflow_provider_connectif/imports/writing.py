@@ -103,6 +103,7 @@ class Split:
             self._shapes,
             delimiter=self._rules.delimiter,
             max_file_bytes=self._rules.max_file_bytes,
+            nothing_sent=not (self.patches or self._rules.comes_back),
         )
 
     def _look(self) -> None:

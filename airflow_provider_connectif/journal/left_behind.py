@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from airflow_provider_connectif.journal.lines import NOTED
 from airflow_provider_connectif.journal.run_lines import RunLines
 from airflow_provider_connectif.journal.states import UNDELIVERED, outcome_columns
 from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.outcomes import PendingError
 
 _WITHIN_S = 5.0  # a task that must stop has to end
 
@@ -33,7 +35,7 @@ class LeftBehind(Protocol):
 class ChangesLeft:
     """Records changes whose patches are at hand.
 
-    It stops at the history's limit of lines for an outcome, or after five seconds.
+    It stops at the history's limit of lines for an outcome, after five seconds, or if the changes cannot be read.
 
     :param batches: yields the changes that were not sent, or whose response did not arrive.
     :param same_key: returns one form for all spellings of a contact key.
@@ -52,6 +54,11 @@ class ChangesLeft:
 
     def note(self, lines: RunLines, history: History, reason: str) -> None:
         """See :meth:`LeftBehind.note`."""
+        # The run has ended with the error of their file: its end must be recorded, also without the list.
+        with suppress(PendingError):
+            self._note(lines, history, reason)
+
+    def _note(self, lines: RunLines, history: History, reason: str) -> None:
         until, seen = self._clock() + _WITHIN_S, set()
         for batch in self._batches():
             for patch in batch:

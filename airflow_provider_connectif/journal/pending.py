@@ -89,6 +89,10 @@ class PendingChanges:
         """Delete the pending changes, and free their space."""
         self._file.close()
 
+    def begin_sending(self) -> None:
+        """Note that changes are sent from now on. Errors then do not say that nothing was sent."""
+        self._file.is_sending = True
+
     @property
     def size_bytes(self) -> int:
         """The size of the file in bytes. While all changes are in memory, it is the size that the file would have."""
@@ -166,15 +170,15 @@ class PendingChanges:
         """
         if flag is not None and not self._lines.flags & flag:
             return
-        for line in self._database.execute(f"select {_COLUMNS} from changes where {which}"):  # noqa: S608
+        for line in self._file.rows(f"select {_COLUMNS} from changes where {which}"):  # noqa: S608
             change = self._lines.unpacked(line)
             self.counts.add(change, -1)
             yield change
-        self._count -= self._database.execute(f"delete from changes where {which}").rowcount  # noqa: S608
+        self._count -= self._file.change(f"delete from changes where {which}", [()])  # noqa: S608
 
     def contacts(self) -> Iterator[str]:
         """Yield the contacts of all changes, as keys in the journal's form."""
-        for (contact,) in self._database.execute("select contact from changes"):
+        for (contact,) in self._file.rows("select contact from changes"):
             yield contact.decode("utf-8", "surrogatepass")
 
     def unraise(self, contact: str) -> Digests | None:
@@ -204,8 +208,7 @@ class PendingChanges:
         found = self._found(contacts).values()
         for line in found:
             self.counts.add(self._lines.unpacked(line[1:]), -1)
-        self._database.executemany("delete from changes where id = ?", [(line[0],) for line in found])
-        self._count -= len(found)
+        self._count -= self._file.change("delete from changes where id = ?", [(line[0],) for line in found])
 
     @property
     def place(self) -> int:
@@ -221,7 +224,8 @@ class PendingChanges:
         """Return the number of changes with a rank."""
         if rank not in self._ranks:
             return 0
-        return int(self._database.execute("select count(*) from changes where rank = ?", (rank,)).fetchone()[0])
+        ((count,),) = self._file.rows("select count(*) from changes where rank = ?", (rank,))
+        return int(count)
 
     def batches(self, only: Collection[Rank] = tuple(Rank)) -> Iterator[list[Patch]]:
         """Yield the patches in batches, in the order of their ranks, and within a rank in the order of their rows.
@@ -239,7 +243,7 @@ class PendingChanges:
 
     def waiting(self) -> Iterator[Patch]:
         """Yield the patches whose number of requests depends on a response or a look-up."""
-        for line in self._database.execute(f"select {_COLUMNS} from changes where flags & {WAITS}"):  # noqa: S608
+        for line in self._file.rows(f"select {_COLUMNS} from changes where flags & {WAITS}"):  # noqa: S608
             yield self._lines.unpacked(line).patch
 
     def spread(self, most: int) -> list[Patch]:
@@ -252,17 +256,17 @@ class PendingChanges:
         rank, last = self._position
         left = "not taken and (rank > ? or (rank = ? and id > ?))"
         query = f"select id from changes where {left} order by rank, id"  # noqa: S608 - a text of ours
-        (count,) = self._database.execute(f"select count(*) from changes where {left}", (rank, rank, last)).fetchone()  # noqa: S608
+        ((count,),) = self._file.rows(f"select count(*) from changes where {left}", (rank, rank, last))  # noqa: S608
         places = set(evenly(count, most))
-        ids = [row[0] for place, row in enumerate(self._database.execute(query, (rank, rank, last))) if place in places]
+        ids = [row[0] for place, row in enumerate(self._file.rows(query, (rank, rank, last))) if place in places]
         marks = ",".join("?" * len(ids))
-        self._database.execute(f"update changes set taken = 1 where id in ({marks})", ids)  # noqa: S608 - marks only
-        found = self._database.execute(f"select {_COLUMNS} from changes where id in ({marks})", ids)  # noqa: S608
+        self._file.change(f"update changes set taken = 1 where id in ({marks})", [ids])  # noqa: S608 - marks only
+        found = self._file.rows(f"select {_COLUMNS} from changes where id in ({marks})", ids)  # noqa: S608
         return [self._lines.unpacked(line).patch for line in found]
 
     def _batch(self, rank: int, last: int) -> list[tuple[int, Patch]]:
         found, size = [], 0
-        for line in self._database.execute(_SELECT_RANK, (rank, last, BATCH_CHANGES)):
+        for line in self._file.rows(_SELECT_RANK, (rank, last, BATCH_CHANGES)):
             found.append((line[0], self._lines.unpacked(line[1:]).patch))
             size += size_of(line)
             if size >= _BATCH_BYTES:
@@ -317,7 +321,7 @@ class PendingChanges:
         for first in range(0, len(keys), _KEYS_AT_ONCE):
             part = keys[first : first + _KEYS_AT_ONCE]
             query = _SELECT_CONTACTS.format(",".join("?" * len(part)))
-            found.update((by_key[line[1]], line) for line in self._database.execute(query, part))
+            found.update((by_key[line[1]], line) for line in self._file.rows(query, part))
         return found
 
     def _write(self, new: Sequence[tuple[Any, ...]], again: Sequence[tuple[Any, ...]]) -> None:

@@ -10,6 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from airflow_provider_connectif.records.folder_faults import (
+    FOLDER_ADVICE,
+    NOTHING_SENT,
+    SPACE_ADVICE,
+    cause_of,
+    is_full,
+)
 from airflow_provider_connectif.records.outcomes import PendingError
 
 _HASH_BYTES = 8
@@ -106,6 +113,6 @@ class ShownKeys:
                 self.close()
             raise PendingError(
                 f"the keys of the source cannot be stored in {str(self._folder or tempfile.gettempdir())!r} "
-                f"({error.strerror}); nothing was sent"
+                f"({cause_of(error)}){NOTHING_SENT}. {SPACE_ADVICE if is_full(error) else FOLDER_ADVICE}"
             ) from None
         self._latest = array("q")

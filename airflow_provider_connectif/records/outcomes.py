@@ -73,9 +73,16 @@ class JournalError(RunFailed):
 
 
 class PendingError(RunFailed):
-    """The pending changes, or the keys of the source, cannot be stored; nothing was sent.
+    """The pending changes, or the keys of the source, cannot be stored or read.
 
-    The text names the folder, and no value of a row.
+    The text names the folder, and no value of a row. It says whether nothing was sent.
+    """
+
+
+class FilesError(RunFailed):
+    """The files of an import cannot be written.
+
+    The text names the folder, and no value of a row. It says whether nothing was sent.
     """
 
 

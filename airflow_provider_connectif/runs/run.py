@@ -253,6 +253,7 @@ class Run(Generic[ResourceT]):
             planning = Planning(self._journal, settings, self.report, shown, self._push_plan)
             planning.decide(changes, comparison, resource, self.sink)
             self.report.rejects.flush()  # sending may take hours, and its process may be killed
+            changes.begin_sending()
             self.sink.deliver(changes, resource)
 
     def _read(self, source: Source, resource: ResourceT, preparer: Preparer) -> None:

@@ -9,7 +9,9 @@ import itertools
 import os
 import random
 import resource
+import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -110,7 +112,55 @@ def test_a_full_disk_ends_the_run_before_anything_is_sent(
     assert strict.received == 0
     assert list(work_folder.iterdir()) == []
     assert database.acknowledged() == set()
+    assert database.query("select verdict, ended_at is null from connectif_journal_runs") == [("try_again", False)]
     assert deliver("night", rows=rows(10), tries_before=1).state == "success"
+
+
+@pytest.fixture
+def small_disk(work_folder: Path) -> Iterator[Path]:
+    """The work folder as a file system of its own, of one megabyte: only there a full disk tears SQLite's file."""
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(work_folder)]
+    if os.geteuid() != 0 or shutil.which("mount") is None or subprocess.run(command, check=False).returncode:
+        pytest.skip("only root can mount a file system")
+    yield work_folder
+    subprocess.run(["umount", "--lazy", str(work_folder)], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "count", "what"),
+    [
+        ({}, 8_000, "the pending changes"),
+        ({"kind": "ContactSyncOperator"}, 8_000, "the pending changes"),
+        ({"kind": "ContactImportOperator"}, 8_000, "the pending changes"),
+        ({"kind": "ContactImportOperator"}, 1_400, "the import's files"),
+        ({"kind": "ContactSyncOperator", "via": "import"}, 1_400, "the import's files"),
+    ],
+)
+def test_a_disk_that_is_really_full_ends_the_run_with_its_own_error_and_a_verdict(
+    arguments: dict[str, Any],
+    count: int,
+    what: str,
+    request: pytest.FixtureRequest,
+    airflow_db: None,
+    strict: StrictServer,
+    tmp_path: Path,
+    small_disk: Path,
+) -> None:
+    database = journal_database("sqlite", request)
+
+    wide = [{"email": f"user{n}@example.com", "_points": n, "_name": "x" * 150} for n in range(count)]
+
+    end = Process(tmp_path, "night", rows=wide, **arguments).end(within_s=60)
+
+    assert (end.state, strict.contacts) == ("up_for_retry", {}), end.error
+    assert f"the disk is full: {what} take " in str(end.error)
+    assert f" in {str(small_disk)!r} so far; nothing was sent. Free space there" in str(end.error)
+    assert list(small_disk.iterdir()) == []
+    assert database.query("select verdict, ended_at is null, rows_read = undelivered from connectif_journal_runs") == [
+        ("try_again", False, True)
+    ]
+    assert database.query("select count(*) from connectif_journal_claims") == [(0,)]
 
 
 def never_ends() -> Iterator[dict[str, Any]]:
@@ -123,7 +173,7 @@ def never_ends() -> Iterator[dict[str, Any]]:
     ("limit", "state", "words"),
     [
         ({"read_timeout": timedelta(seconds=1)}, "up_for_retry", "within read_timeout, 1 s"),
-        ({"pending_limit": 5_000_000}, "failed", "exceed pending_limit, 0.005 GB"),
+        ({"pending_limit": 5_000_000}, "failed", "reach pending_limit, 0.005 GB"),
     ],
 )
 @pytest.mark.parametrize("journal_conn_id", [None, "journal"])

@@ -211,6 +211,14 @@ def errors_of_the_database_are_passed_on(original, self, action, final_kinds=())
 
 
 @JOURNALS.instead_of(
+    "journal.database:_fault_of_file",
+    "test_journal_waits.py::test_a_full_disk_under_a_journal_of_sqlite_is_named_when_the_run_writes",
+)
+def faults_of_a_file_are_not_named(original, cause):
+    return ""
+
+
+@JOURNALS.instead_of(
     "journal.payloads:Payloads.unpacked", _CONFIRMATION + "test_a_plan_of_another_secret_cannot_be_read"
 )
 def a_plan_that_cannot_be_read_is_empty(original, self, line):

@@ -151,3 +151,27 @@ def files_that_fill_cost_nothing(original, self, max_file_bytes):
 @UPLOADS.instead_of("imports.files:ImportFiles._parts_of", _CONSENT + "test_files_in_the_order_of_their_uploads")
 def withdrawals_of_refused_rows_share_a_file(original, self, shape, later, *, is_alone):
     return original(self, shape, later, is_alone=False)
+
+
+# The files
+
+
+@UPLOADS.instead_of(
+    "imports.work_folder:guarded_files",
+    "test_work_folder.py::test_a_folder_that_cannot_be_written_to_is_named",
+    "test_settlement.py::test_a_disk_without_room_for_an_error_report_is_named",
+    "test_import_files.py::test_a_full_disk_is_an_error_that_names_the_folder_of_the_settings",
+    "test_import_files.py::test_a_disk_that_is_full_when_people_are_removed_from_a_file_is_an_error",
+)
+def errors_of_the_system_are_passed_on(original, folder, size_bytes=None, *, nothing_sent=False):
+    from contextlib import nullcontext
+
+    return nullcontext()
+
+
+@UPLOADS.instead_of(
+    "imports.work_folder:_parent_of",
+    "test_import_files.py::test_a_full_disk_is_an_error_that_names_the_folder_of_the_settings",
+)
+def the_folder_that_is_gone_is_named(original, folder):
+    return folder

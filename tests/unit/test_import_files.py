@@ -21,8 +21,10 @@ from airflow_provider_connectif.imports.files import NO_GROUP, ImportFiles, writ
 from airflow_provider_connectif.imports.rules import ImportRules
 from airflow_provider_connectif.imports.shapes import Layout, Shapes, Survey
 from airflow_provider_connectif.imports.suppressed import rewrite_without
+from airflow_provider_connectif.imports.work_folder import IMPORT_PREFIX, work_folder
 from airflow_provider_connectif.journal.import_state import SentFile
 from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.outcomes import FilesError
 from airflow_provider_connectif.records.rows import InvalidRow
 from tests.support.import_files import BY_ID, MAPPING, TYPED, contents, patch, read, write
 
@@ -159,6 +161,30 @@ def test_the_folder_goes_whatever_happens_and_is_nobody_elses(tmp_path: Path) ->
     with pytest.raises(FileExistsError), ImportFiles(folder, MAPPING):
         pass
     assert (folder / "precious").exists()
+
+
+def test_a_full_disk_is_an_error_that_names_the_folder_of_the_settings(tmp_path: Path) -> None:
+    with (
+        work_folder(IMPORT_PREFIX, tmp_path) as folder,
+        ImportFiles(folder / "files", MAPPING, nothing_sent=True) as files,
+    ):
+        (files.folder / "contacts-000000.csv").symlink_to("/dev/full")
+        with pytest.raises(FilesError, match=r"; nothing was sent\. Free space there, or set ") as error:
+            write(files, [patch(1, "ana@example.com", note="x" * 3_000)])
+    assert f"the disk is full: the import's files take 3 kB in {str(tmp_path)!r} so far" in str(error.value)
+    assert "ana@" not in str(error.value)
+    assert not error.value.final
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_full_when_people_are_removed_from_a_file_is_an_error(tmp_path: Path) -> None:
+    with ImportFiles(tmp_path / "x", MAPPING) as files:
+        [file] = write(files, [patch(1, "ana@example.com", note="x"), patch(2, "ben@example.com", note="x")])
+        file.path.with_suffix(".again").symlink_to("/dev/full")
+        with pytest.raises(FilesError, match="No space left on device") as error:
+            rewrite_without(file, {"ana@example.com"}, MAPPING, ",")
+    assert "nothing was sent" not in str(error.value)
+    assert "ana@" not in str(error.value)
 
 
 def open_files_below(folder: Path) -> int:

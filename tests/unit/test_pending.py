@@ -17,6 +17,7 @@ from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.journal.differences import Differences
+from airflow_provider_connectif.journal.left_behind import ChangesLeft
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges, Rank
 from airflow_provider_connectif.journal.properties import Known
 from airflow_provider_connectif.journal.seen_texts import SeenTexts
@@ -236,14 +237,62 @@ def test_a_source_that_does_not_end_is_an_error_that_names_limit_folder_and_size
             for number in range(10_000):
                 changes.add([change(number, text="secret" * 20)])
 
-        with pytest.raises(PendingError, match=r"reach pending_limit, 0\.0002 GB \(0 MB in '.*'\)") as error:
+        with pytest.raises(PendingError, match=r"reach pending_limit, 0\.0002 GB \(197 kB in '.*'\); nothing") as error:
             never_end()
         assert error.value.final
         assert "secret" not in str(error.value)
 
 
+def test_after_a_failed_write_nothing_is_read_any_more(tmp_path: Path) -> None:
+    with PendingChanges(CONTACTS, folder=tmp_path, limit_bytes=200_000) as changes:
+        changes.add([change(1)])
+        with pytest.raises(PendingError, match="reach pending_limit") as first:
+            changes.add([change(number, text="x" * 200) for number in range(2, 2_000)])
+        uses: list[Callable[[], Any]] = [
+            lambda: list(changes.batches()),
+            lambda: list(changes.contacts()),
+            lambda: changes.count_of(Rank.NEW),
+            lambda: changes.spread(1),
+            lambda: changes.add([change(3_000)]),
+        ]
+        for use in uses:
+            with pytest.raises(PendingError) as later:
+                use()
+            assert (str(later.value), later.value.final) == (str(first.value), True)
+        assert changes.size_bytes > 0
+
+
+def truncate_file_of(folder: Path) -> None:
+    """Cut off most of the file without a name, as a full disk does while SQLite writes without a journal."""
+    for link in Path("/proc/self/fd").iterdir():
+        if os.path.realpath(link).startswith(str(folder)):
+            os.truncate(link, 24_576)
+
+
+def test_a_torn_file_is_an_error_and_a_run_that_has_failed_ends_without_its_list(tmp_path: Path) -> None:
+    with PendingChanges(CONTACTS, folder=tmp_path) as changes:
+        changes.add([change(number, text="secret" * 300) for number in range(100)])
+        changes._database.execute("pragma shrink_memory")  # else SQLite would read its own memory
+        truncate_file_of(tmp_path)
+        with pytest.raises(PendingError, match=r"cannot be read \(.*malformed; \d+ kB in '.*'\); nothing") as error:
+            list(changes.batches())
+        assert not error.value.final
+        assert "secret" not in str(error.value)
+        no_journal: Any = None  # nothing is written, since no change can be read
+        ChangesLeft(changes.batches, str).note(no_journal, no_journal, "the run failed")
+
+
+def test_once_changes_may_have_been_sent_no_error_says_otherwise(tmp_path: Path) -> None:
+    with PendingChanges(CONTACTS, folder=tmp_path, limit_bytes=200_000) as changes:
+        changes.begin_sending()
+        with pytest.raises(PendingError, match="reach pending_limit") as error:
+            changes.add([change(number, text="x" * 200) for number in range(2_000)])
+        assert "nothing was sent" not in str(error.value)
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PendingError, match=r"cannot be stored in '.*nowhere'"):
+    words = r"cannot be stored in '.*nowhere' \(No such file or directory\); nothing was sent. Check that"
+    with pytest.raises(PendingError, match=words):
         PendingChanges(CONTACTS, folder=tmp_path / "nowhere")
 
 
@@ -265,7 +314,7 @@ def test_a_full_disk_is_an_error_that_another_attempt_may_not_meet(tmp_path: Pat
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("False the disk is full: the pending changes take "), done.stderr
-    assert f"in {str(tmp_path)!r} so far; nothing was sent" in done.stdout
+    assert f"in {str(tmp_path)!r} so far; nothing was sent. Free space there, or set [conn" in done.stdout
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ from airflow_provider_connectif.imports.writing import Split
 from airflow_provider_connectif.journal.import_state import Group, ImportState, SentFile
 from airflow_provider_connectif.journal.pending import PendingChange, PendingChanges
 from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.outcomes import FilesError
 from airflow_provider_connectif.reporting.rejects import Rejects
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.verdict import ImportFailed, Verdict
@@ -347,6 +348,13 @@ def test_an_error_report_names_the_rows_that_are_rejected(tmp_path: Path) -> Non
     (sent,) = night.state.files
     assert sent.is_whole
     assert night.state.groups[0].refused == 2
+
+
+def test_a_disk_without_room_for_an_error_report_is_named(tmp_path: Path) -> None:
+    night = Night(tmp_path, [shown("finished", 9, 1)], report=f"_email,error\n{email(3)},no name\n")
+    (tmp_path / "report.csv").symlink_to("/dev/full")
+    with pytest.raises(FilesError, match=r"cannot be stored in '.*' \(No space left on device\)\. Free space"):
+        night.settle()
 
 
 def test_a_contact_that_two_reports_name_is_rejected_once(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_connectif.imports.work_folder import work_folder
+from airflow_provider_connectif.records.outcomes import FilesError
 
 PREFIX = "connectif-test-"
 
@@ -65,6 +66,18 @@ def test_what_is_none_of_these_folders_stays(temporary: Path) -> None:
         pass
     assert set(temporary.iterdir()) == before
     assert (elsewhere / ".lock").exists()
+
+
+@pytest.mark.parametrize(("nothing_sent", "words"), [(True, "; nothing was sent. Check"), (False, "). Check")])
+def test_a_folder_that_cannot_be_written_to_is_named(temporary: Path, nothing_sent: bool, words: str) -> None:
+    parent = temporary / "nowhere"
+    with (
+        pytest.raises(FilesError, match=r"cannot be stored in '.*/nowhere' \(No such file or directory\)") as error,
+        work_folder(PREFIX, parent, nothing_sent=nothing_sent),
+    ):
+        pass
+    assert words in str(error.value)
+    assert not error.value.final
 
 
 def _left_by_a_killed_process() -> Path:
