@@ -59,6 +59,10 @@ def test_imports_that_a_log_only_counts_are_known_to_the_task() -> None:
     assert imports_not_named(killed % "8 imports", ids) == 5
     assert imports_not_named((killed % "1 import").replace(", 02 (uploaded), 03 (uploaded) and 5 more", '"'), ids) == 0
     assert imports_not_named("\n".join([killed % "8 imports", "Waiting for import 05"]), ids) == 4
+    # The process that waits for these imports was killed, too, and the third one says the same.
+    third = (killed % "8 imports").replace("01 (uploaded), 02 (uploaded)", "04 (uploaded), 02 (uploaded)")
+    assert imports_not_named("\n".join([killed % "8 imports", killed % "8 imports"]), ids) == 5
+    assert imports_not_named("\n".join([killed % "8 imports", third]), ids) == 4
     # The attempt before has uploaded another file.
     assert imports_not_named("\n".join(["still running: 09 (uploaded)", uploaded]), ids) == 2
 

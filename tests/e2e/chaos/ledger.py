@@ -37,10 +37,14 @@ def imports_not_named(log: str, ids: Collection[str]) -> int:
     lists = {list_.groups() for list_ in found}
     listed = {import_id for names, _ in lists for import_id in names.split(", ")}
     not_named = sum(_number(more) for _, more in lists if more)
+    # Two processes may wait for the imports of one attempt: the first was killed meanwhile, and uploaded nothing.
+    named_of: dict[int, set[str]] = {}
     for attempt in killed:
-        named = {import_id for import_id in ids if import_id in attempt[2]}
-        listed |= named
-        not_named += _number(attempt[1]) - len(named)
+        named_of.setdefault(_number(attempt[1]), set()).update(
+            import_id for import_id in ids if import_id in attempt[2]
+        )
+    listed = listed.union(*named_of.values())
+    not_named += sum(number - len(named) for number, named in named_of.items())
     # One of them may have a line of its own later; what was named before the first list is in none.
     after = log[min((match.start() for match in (*found, *killed)), default=len(log)) :]
     return max(0, not_named - sum(import_id in after for import_id in set(ids) - listed))
