@@ -60,19 +60,24 @@ _ERROR = "test_an_error_of_a_resource_names_the_row_and_the_place_and_no_value"
 
 @COMPARISON.instead_of(
     "runs.prepare:Preparer._rows_at",
-    _PREPARE + _ERROR + "[True-prepare]",
+    _PREPARE + _ERROR + "[list-True-prepare]",
     _PREPARE + "test_an_error_for_a_key_names_the_row",
 )
 def an_error_names_the_batch_only(original, self, first, count):
     return range(first, first + count)
 
 
-@COMPARISON.instead_of("runs.prepare:Preparer.prepare", _PREPARE + _ERROR + "[False-prepare]")
+@COMPARISON.instead_of("runs.prepare:Preparer.prepare", _PREPARE + _ERROR + "[list-False-prepare]")
 def errors_of_a_resource_are_raised_as_they_are(original, self, batch):
     try:
         original(self, batch)
     except RowFailed as failure:
         raise failure.__cause__ from None
+
+
+@COMPARISON.instead_of("journal.pending_lines:_is_json", _PREPARE + _ERROR + "[_as_texts-True-a type]")
+def every_type_is_one_of_json(original, value):
+    return True
 
 
 # Several rows of one contact
