@@ -82,7 +82,7 @@ _HELD_IN_DOUBT = NextStep(
 )
 _IN_DOUBT = NextStep(
     Action.COMPARE,
-    "The properties that this was about are sent again.",
+    "The properties whose response was not recorded are sent again.",
     "The row was sent, or about to be sent; no response was recorded.",
 )
 _LEFT = NextStep(
