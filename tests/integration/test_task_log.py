@@ -382,6 +382,23 @@ def test_a_share_of_no_earlier_rows_does_not_hide_that_there_are_none(
 # The journal
 
 
+def test_a_check_says_that_the_sync_is_new_and_ends_with_a_warning_if_it_fails(
+    journal: JournalDatabase, strict: StrictServer, lines: Lines
+) -> None:
+    new = "The journal has no rows of sync 'nightly' yet: every row counts as new"
+    assert deliver("check", rows=[*rows(2), {"email": "no address"}], check_only=True).state == "failed"
+    told = lines()
+    assert told.count(new) == 1
+    assert deliver("check again", rows=[*rows(2), {"email": "no address"}], check_only=True).state == "failed"
+    reasons, end = lines(level="warning")
+    assert reasons.startswith("Rows that would not be delivered, by reason:\n  1 x ")
+    assert end.startswith("Checked 3 rows, no contact sent: 2 to send, 1 invalid")
+    deliver("night", rows=rows(2))
+    lines()
+    assert deliver("check", rows=rows(2), check_only=True).state == "success"
+    assert new not in lines()
+
+
 def test_the_first_line_names_the_sync_and_the_journal(
     journal: JournalDatabase, strict: StrictServer, lines: Lines
 ) -> None:

@@ -136,6 +136,15 @@ def test_the_end_has_outcome_budget_rejects_and_duration_on_lines_of_their_own()
     ]
 
 
+def test_failed_requests_of_earlier_attempts_count_too() -> None:
+    first, second = Effort(Quota()), Effort(Quota())
+    first.add_failure("HTTP 500")
+    second.begin_series(first.as_counts(), 0.0)
+    assert second.failures == "1 failed request, last: HTTP 500"
+    second.add_failure("the connection broke")
+    assert second.failures == "2 failed requests, last: the connection broke"
+
+
 def test_at_the_end_the_sink_has_the_words_for_rows_without_an_outcome() -> None:
     lines, quota, tally = Lines(), Quota(), Tally(read=2)
     tally.count(Outcome.UPDATED, 1)
