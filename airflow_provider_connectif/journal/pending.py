@@ -121,7 +121,7 @@ class PendingChanges:
             return
         size = sum(map(size_of, lines.values()))
         again = []
-        for contact, (line_id, *line) in self._found(lines).items():
+        for contact, (line_id, *line) in self._stored(self._contacts.add(lines)).items():
             both = self._lines.unpacked(line), self._lines.unpacked(lines.pop(contact))
             change = self._merged(*both)
             for part, sign in (*((part, -1) for part in both), (change, 1)):
@@ -133,7 +133,6 @@ class PendingChanges:
         self._file.guarded(lambda: self._write(new, again), size)
         self._ranks.update(line[2] for line in new)
         self._ranks.update(line[1] for line in again)
-        self._contacts.add(lines)
         self._count += len(new)
 
     def holds(self, contacts: Collection[str]) -> set[str]:
@@ -309,7 +308,10 @@ class PendingChanges:
 
     def _found(self, contacts: Collection[str]) -> dict[str, Sequence[Any]]:
         """Return the lines of some contacts, by contact. The first value of a line is its id."""
-        asked = self._contacts.maybe(contacts) if self._count else []
+        return self._stored(self._contacts.maybe(contacts) if self._count else [])
+
+    def _stored(self, asked: Collection[str]) -> dict[str, Sequence[Any]]:
+        """Return the lines of some contacts, by contact, each read from the file, whether or not it may have one."""
         if not asked:
             return {}
         if not self._is_indexed:

@@ -124,8 +124,9 @@ class ChangeLines:
         row = patch.row
         if not isinstance(row, RawRow) or not self._is_told_by_texts(change):
             return None
-        if not all(map(_is_json, patch.properties.values())):  # as JSON, which names the row and the type
-            return None
+        values = patch.properties.values()
+        if not _JSON_TYPES.issuperset(map(type, values)) and not all(map(_is_json, values)):
+            return None  # as JSON, which names the row and the type
         form, sent = self._number_of(row.form), self._joined(tuple(patch.properties))
         if form is None or sent is None:
             return None

@@ -18,17 +18,23 @@ class SeenTexts:
     def __init__(self) -> None:
         self._groups: list[bytearray | None] = [None] * _GROUPS
 
-    def add(self, texts: Iterable[str]) -> None:
-        """Add texts."""
-        groups = self._groups
+    def add(self, texts: Iterable[str]) -> list[str]:
+        """Add texts.
+
+        :return: those that may have been added before, including all that were.
+        """
+        groups, found = self._groups, []
         for text in texts:
             number = hash(text)
             tail = (number >> 16 & 0xFFFFFFFF).to_bytes(_TAIL_BYTES, "little")
             group = groups[number % _GROUPS]
             if group is None:
                 groups[number % _GROUPS] = bytearray(tail)
+            elif tail in group:
+                found.append(text)
             else:
                 group += tail
+        return found
 
     def maybe(self, texts: Iterable[str]) -> list[str]:
         """Return the texts that may have been added, including all that were."""

@@ -244,10 +244,17 @@ def what_was_refused_is_sent_again(original, self):
 
 PLANNING.value(
     "a contact that is pending is taken for a new one",
+    "journal.seen_texts:SeenTexts.add",
+    "lambda self, texts: original(self, texts) and []",
+    _PENDING + "test_every_text_that_was_seen_is_found_again",
+    _PENDING + "test_several_rows_of_a_contact_are_one_change_with_the_later_values",
+)
+PLANNING.value(
+    "a contact that is pending is taken for a new one when its row is compared",
     "journal.seen_texts:SeenTexts.maybe",
     "lambda self, texts: []",
     _PENDING + "test_every_text_that_was_seen_is_found_again",
-    _PENDING + "test_several_rows_of_a_contact_are_one_change_with_the_later_values",
+    _PENDING + "test_it_is_known_which_contacts_have_a_change",
 )
 PLANNING.value(
     "NULLs of a row that is kept as texts come back as empty texts",

@@ -166,7 +166,10 @@ def json_number(number: int | Decimal, *, nearest: bool = False) -> int | float:
     :param nearest: whether whole numbers beyond 64 bits may become the nearest double. Fractions always may: an average
         has more digits than a double, which does not matter.
     """
-    if type(number) is Decimal:
+    if type(number) is int:
+        if -_LARGEST_INTEGER <= number <= _LARGEST_INTEGER:
+            return number
+    elif type(number) is Decimal:
         double = float(number)
         if abs(double) < _EXACT_DOUBLES_BELOW and not double.is_integer():  # the usual case
             return double
