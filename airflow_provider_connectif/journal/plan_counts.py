@@ -70,7 +70,8 @@ class PlanCounts:
         :param allowance: the account's rate limit, as far as it is known.
         """
         seconds = allowance.seconds_for(self.most)
-        return Cost(Requests(self.least, self.most + self.alone), 0, seconds, "patch", "the operator sends by PATCH")
+        reason = f"the operator sends by {self._resource.method}"
+        return Cost(Requests(self.least, self.most + self.alone), 0, seconds, "patch", reason)
 
     def _count_ranks(self, patch: Patch, sign: int) -> None:
         is_lower = is_higher = False

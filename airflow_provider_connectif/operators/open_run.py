@@ -16,7 +16,7 @@ from airflow_provider_connectif.operators.rejects_file_log import RejectsFileLog
 from airflow_provider_connectif.operators.signal_safe_logger import SignalSafeLogger
 from airflow_provider_connectif.operators.switches import is_on
 from airflow_provider_connectif.operators.sync_arguments import work_folder
-from airflow_provider_connectif.operators.task_state import ProgressStore
+from airflow_provider_connectif.operators.task_state import ProgressStore, has_run_before, try_number_of
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.failure_budget import FailureBudget
 from airflow_provider_connectif.reporting.folding import FoldedLog
@@ -72,6 +72,8 @@ def open_run(operator: SyncOperator, start: Start, *, check_only: bool) -> Itera
     with closing(client), journal as opened, rejects as sink:
         if not start.comes_back and start.effort is None:  # a run that continues logs a line of its own
             _log_start(operator, log, client, resource, check_only=check_only)
+            if opened is None and not check_only and resource.is_compared and has_run_before(start.context):
+                log.info(wording.NEXT_ATTEMPT_WITHOUT_JOURNAL, try_number_of(start.context))
         rejects_file_log = RejectsFileLog(opened, getattr(start.context.get("dag"), "dag_id", ""), operator.task_id)
         if sink is not None:
             sink.note = rejects_file_log.note

@@ -123,6 +123,8 @@ class Resource(Protocol):
         """The name of all things in lineage, beside the connection's id. Default: the noun with an s."""
         return f"{self.noun}s"
 
+    method: str = "PATCH"
+    """The HTTP method of the requests that send changes, for the plan in the log."""
     takes_parts: bool = False
     """Whether a change may carry only the properties that differ from what was accepted before, since Connectif leaves
     the others as they are. ``False``: each change carries all properties of its row."""

@@ -16,6 +16,10 @@ NEXT_ATTEMPT = (
     "Attempt %d of this run: what the journal has as delivered is not sent again\n"
     "  The last changes before a kill may be sent twice: their responses were not recorded"
 )
+NEXT_ATTEMPT_WITHOUT_JOURNAL = (
+    "Attempt %d of this task, without a journal: every row is sent again\n"
+    "  With journal_conn_id, a retry sends only what is left"
+)
 NEW_SYNC = "The journal has no rows of sync %r yet: every row counts as new"
 
 # The source

@@ -18,7 +18,7 @@ ERASE = "erase"
 """The way of a plan that deletes contacts."""
 
 _PROPERTIES_LOGGED = 8
-_WAYS = {"patch": "PATCH", "import": "import", ERASE: "DELETE"}
+_WAYS = {"import": "import", ERASE: "DELETE"}
 _WIDTH = 105
 _SETTLED_BEFORE = (Outcome.CREATED, Outcome.UPDATED, Outcome.IMPORTED, Outcome.SKIPPED, Outcome.UNCHANGED)
 """Outcomes of rows that need no request in this attempt: unchanged, or delivered by an earlier attempt of the run."""
@@ -114,9 +114,10 @@ class Plan:
             del whole["to_delete"]
         return whole
 
-    def describe(self, *, was_chosen: bool = False, left_earlier: int = 0) -> str:
+    def describe(self, method: str = "PATCH", *, was_chosen: bool = False, left_earlier: int = 0) -> str:
         """Format the plan as a small table for the log.
 
+        :param method: the HTTP method of single requests.
         :param left_earlier: number of those in ``removed`` that left before the last complete read.
         :param was_chosen: whether the run could choose between two ways; the reason is then shown.
         """
@@ -149,17 +150,14 @@ class Plan:
         requests = Requests(self.requests_least, self.requests_most)
         if not requests.most:
             return "\n".join([*lines, "  nothing to send"])
-        lines.append(f"  by {_WAYS[self.way]}: {files}{requests.describe()}, {self._described_time}")
+        way = _WAYS.get(self.way, method)
+        lines.append(f"  by {way}: {files}{requests.describe()}, {self._described_time}")
         if was_chosen:
-            lines += textwrap.wrap(f"  {self._described_choice}", _WIDTH, subsequent_indent="    ")
+            reason = self.way_reason
+            if reason.startswith(f"{way} "):
+                reason = f"it{reason.removeprefix(way)}"
+            lines += textwrap.wrap(f"  {way} is chosen: {reason}", _WIDTH, subsequent_indent="    ")
         return "\n".join(lines)
-
-    @property
-    def _described_choice(self) -> str:
-        way, reason = _WAYS[self.way], self.way_reason
-        if reason.startswith(f"{way} "):
-            reason = f"it{reason.removeprefix(way)}"
-        return f"{way} is chosen: {reason}"
 
     @property
     def _described_time(self) -> str:

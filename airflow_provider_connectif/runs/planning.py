@@ -69,7 +69,7 @@ class Planning:
         plan = Plan.of(self._report.tally, changes.counts, cost, removed)
         self._report.tally.left = removed
         earlier = departures.earlier if departures is not None and removed is not None else 0
-        self._report.log.info("%s", plan.describe(was_chosen=cost.was_chosen, left_earlier=earlier))
+        self._report.log.info("%s", plan.describe(resource.method, was_chosen=cost.was_chosen, left_earlier=earlier))
         self._report.plan = plan.as_dict()
         self._push_plan(self._report.plan)
         min_rows = self._settings.guards.min_rows

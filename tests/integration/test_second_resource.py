@@ -59,6 +59,14 @@ def test_only_what_changed_is_sent(things: ThingServer, journal: JournalDatabase
     assert things.puts == ["t29"]
 
 
+def test_the_plan_names_the_method_of_the_things(
+    things: ThingServer, journal: JournalDatabase, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = sync(rows=rows(2))
+    assert run.plan["way_reason"] == "the operator sends by PUT"
+    assert "\n  by PUT: 2 requests, " in "".join(capfd.readouterr())
+
+
 def test_a_guard_speaks_of_the_things(things: ThingServer, journal: JournalDatabase) -> None:
     assert sync(rows=rows(10)).state == "success"
     run = sync("next night", rows=[*rows(8, size=1), *rows(20)[10:]], max_changed=7, max_created=0.5)

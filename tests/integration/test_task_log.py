@@ -289,6 +289,21 @@ def test_a_row_that_nobody_has_refused_is_not_called_refused(
     assert "refused" not in last
 
 
+def test_a_retry_without_a_journal_says_that_it_sends_every_row_again(
+    strict: StrictServer, lines: Lines, journal: JournalDatabase
+) -> None:
+    told = (
+        "Attempt 2 of this task, without a journal: every row is sent again\n"
+        "  With journal_conn_id, a retry sends only what is left"
+    )
+    assert run_operator(rows=rows(1), fields="builtin", tries_before=1).state == "success"
+    assert lines()[1] == told
+    others: list[dict[str, Any]] = [{}, {"check_only": True, "tries_before": 1}, {"journal_conn_id": "journal"}]
+    for arguments in others:
+        assert run_operator(rows=rows(1), fields="builtin", sync_id="nightly", **arguments).state == "success"
+        assert told not in lines()
+
+
 def test_a_403_does_not_deny_what_its_reason_tells(strict: StrictServer, lines: Lines) -> None:
     said = {"status": 403, "json": {"title": "Forbidden", "detail": "The account is blocked by the billing team"}}
     strict.update(faults=[{"nth": [1, None], **said}])

@@ -30,6 +30,7 @@ class ThingResource(Resource):
     """Things with a size."""
 
     noun = "thing"
+    method = "PUT"
     scope = "Things: Write"
     is_idempotent = False
 
