@@ -38,7 +38,8 @@ def show_runs(arguments: Namespace) -> None:
         runs = past_runs(journal.database, arguments.sync_id, arguments.last, not_green=arguments.not_green)
     rows = [run.as_dict() for run in runs]
     table = [{name: row[name] for name in _IN_TABLE} | {"verdict": verdict_in_words(row["verdict"])} for row in rows]
-    show(arguments.output, rows, [("", table)])
+    causes = [{name: row[name] for name in ("run_id", "task", "cause")} for row in rows if row["cause"]]
+    show(arguments.output, rows, [("", table), *([("Causes of failures", causes)] if causes else [])])
 
 
 def purge(arguments: Namespace) -> None:

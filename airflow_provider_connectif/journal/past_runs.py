@@ -25,6 +25,7 @@ class PastRun:
     :param task: the task id, with the map index in brackets if the task is mapped.
     :param tries: number of attempts.
     :param verdict: the verdict on the last attempt; ``None`` if it has not ended, or its process was killed.
+    :param cause: why the last attempt failed; empty if it did not, or if its process was killed.
     :param started_at: start of the first attempt.
     :param ended_at: end of the last attempt.
     :param duration_s: seconds from ``started_at`` to ``ended_at``.
@@ -42,6 +43,7 @@ class PastRun:
     task: str
     tries: int
     verdict: str | None
+    cause: str
     started_at: datetime
     ended_at: datetime | None
     duration_s: float | None
@@ -89,6 +91,7 @@ def _run_of(row: Mapping[str, Any]) -> PastRun:
         row["task"].removesuffix("[-1]"),
         row["tries"],
         row["verdict"],
+        counts.get("cause", "") if row["verdict"] else "",  # a killed attempt leaves that of the one before
         started_at or datetime.min,
         ended_at,
         None if started_at is None or ended_at is None else round((ended_at - started_at).total_seconds(), 1),

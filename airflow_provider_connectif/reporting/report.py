@@ -28,6 +28,7 @@ REMOVED = "removed"
 Confirm = Callable[[Settled, Sequence[str], int | None], bool]
 
 _MOST_IMPORT_IDS = 100  # in the journal's record of a run
+_LONGEST_CAUSE = 1000  # characters, likewise
 
 
 class RowHistory(Protocol):
@@ -116,6 +117,8 @@ class Report:
         """The numbers of the plan, by name."""
         self.left_behind = 0
         """Rows without an outcome when the run ended early: they are undelivered."""
+        self.cause = ""
+        """The cause of a failure in words; empty: the run has not failed."""
         self.imported_in: Imported | None = None
         """The duration of the run's imports, once all of them have finished."""
         self.import_ids: list[str] = []
@@ -247,7 +250,8 @@ class Report:
         outcomes = {outcome.value: count for outcome, count in self.tally.outcomes.items()}
         of_rows = {"read": self.tally.read, "outcomes": outcomes, "new_refusals": self.tally.new_refusals}
         imports = {"imports": self.import_ids[-_MOST_IMPORT_IDS:]} if self.import_ids else {}
-        return {**of_rows, **self.effort.as_counts(), **imports}
+        cause = {"cause": self.cause[:_LONGEST_CAUSE]} if self.cause else {}
+        return {**of_rows, **self.effort.as_counts(), **imports, **cause}
 
     def as_columns(self) -> Mapping[str, Any]:
         """Return the values of the run's line in the journal, by column."""

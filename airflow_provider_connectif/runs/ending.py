@@ -23,6 +23,8 @@ from airflow_provider_connectif.reporting.verdict import (
 )
 from airflow_provider_connectif.runs.sink import Sink
 
+_FAILURES = (Verdict.FAILED, Verdict.TRY_AGAIN)
+
 
 class Ending:
     """Collects the causes that end a run, and decides on its verdict by the counts.
@@ -53,6 +55,7 @@ class Ending:
         self._is_killed = False
         self._is_broken = True  # until the run has ended: an exception may still end it
         self._breaks_as = Verdict.TRY_AGAIN
+        self._broken_by = ""
 
     def kill(self) -> None:
         """Note that the run must stop; safe in a signal handler."""
@@ -78,6 +81,8 @@ class Ending:
     def break_off(self, error: BaseException) -> None:
         """Note that an exception, which the caller raises again, ends the run."""
         self._is_broken = True
+        # The text of any other exception, such as one of the author's code, may quote values.
+        self._broken_by = str(error) if isinstance(error, RunFailed) else type(error).__name__
         if isinstance(error, RunFailed):
             self._breaks_as = Verdict.FAILED if error.final else Verdict.TRY_AGAIN
         else:
@@ -102,6 +107,12 @@ class Ending:
     def recorded(self) -> Verdict:
         """The verdict on the attempt, for the journal."""
         return self._breaks_as if self._is_broken else self._ended()[0]
+
+    @property
+    def cause(self) -> str:
+        """The cause of a failure in words, for the journal; empty: the run did not fail."""
+        verdict, words = (self._breaks_as, self._broken_by) if self._is_broken else self._ended()
+        return words if verdict in _FAILURES else ""
 
     @property
     def left_behind(self) -> int:
@@ -136,7 +147,7 @@ class Ending:
             wording.ATTEMPTS.format(count=attempts) if attempts > 1 else "",
         ]
         how = describe_end(verdict, None if self._is_broken else self.stop)
-        return End(how, notes, is_failure=verdict in (Verdict.FAILED, Verdict.TRY_AGAIN))
+        return End(how, notes, is_failure=verdict in _FAILURES)
 
     @property
     def _unsettled(self) -> int:

@@ -117,7 +117,7 @@ class Run(Generic[ResourceT]):
                 raise
             finally:
                 try:
-                    self._note_left_behind()
+                    self._note_end()
                     with self._open:  # closed after the sink, which may still store pending changes
                         report.note_suppressed()
                         self.sink.close(ending.recorded, report.tally.keyless if self._is_read else None)
@@ -271,8 +271,9 @@ class Run(Generic[ResourceT]):
         if self._is_read and self._journal is not None:
             warn_of_other_owners(self._journal, digest_salt(self._client.base_url), columns.ranked, self.report.log)
 
-    def _note_left_behind(self) -> None:
+    def _note_end(self) -> None:
         self.report.left_behind = left = self._ending.left_behind
+        self.report.cause = self._ending.cause if self.deferral is None else ""
         if self._journal is not None and left:
             self._journal.ended_early = f"not sent: {self._ending.reason_of_early_end}"
 

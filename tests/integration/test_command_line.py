@@ -404,6 +404,10 @@ def test_journal_runs(command: Callable[..., Shown], journal: JournalDatabase, s
     first = runs[-1]
     assert (first["verdict"], first["read"], first["delivered"], first["refused"]) == ("failed", 2, 1, 1)
     assert first["outcomes"] == {"created": 1, "invalid": 1}
+    assert first["cause"] == "1 of 2 rows was refused; failure_budget allows 0"
+    assert [run["cause"] for run in runs[:-1]] == ["", ""]
+    told = command("journal", "runs").out
+    assert told.index("Causes of failures") < told.index(first["cause"])
     assert [run["run_id"] for run in command("journal", "runs", "--not-green", "-o", "json").data] == ["dag/night 1"]
     only = command("journal", "runs", "--sync-id", "weekly", "--last", "1")
     assert only.code == 0

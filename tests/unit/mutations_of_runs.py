@@ -127,6 +127,14 @@ def a_retry_begins_like_a_first_attempt(original, self):
     original(self)
 
 
+@RUNS.instead_of(
+    "runs.ending:Ending.break_off", "test_ending.py::test_a_cause_of_failure_has_no_text_that_may_quote_values"
+)
+def the_text_of_any_exception_is_recorded(original, self, error):
+    original(self, error)
+    self._broken_by = str(error)
+
+
 @RUNS.instead_of("runs.ending:Ending.end", "test_ending.py::test_the_end_of_a_task_that_fails_is_a_warning")
 def every_end_is_good_news(original, self, attempts):
     return original(self, attempts)._replace(is_failure=False)

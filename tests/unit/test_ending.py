@@ -192,3 +192,25 @@ def test_an_exception_of_the_author_decides_on_the_end(
     made = ending(3, is_broken=True)
     made.break_off(error)
     assert (made.recorded, made.end(1).how, made.reason_of_early_end) == (verdict, words, reason)
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (RunFailed("the mapping is wrong", final=True), "the mapping is wrong"),
+        (ValueError("ana@example.com"), "ValueError"),  # its text may quote values
+        (Fail("ana@example.com"), "Fail"),
+        (Skip("no rows today"), ""),
+        (None, ""),
+    ],
+)
+def test_a_cause_of_failure_has_no_text_that_may_quote_values(error: BaseException | None, cause: str) -> None:
+    made = ending(1, updated=1, is_broken=error is not None)
+    if error is not None:
+        made.break_off(error)
+    assert made.cause == cause
+
+
+def test_the_cause_of_a_failed_run_is_the_reason_of_its_verdict() -> None:
+    made = ending(2, updated=1, rejected=1)
+    assert made.cause == made.verdict()[1] != ""
