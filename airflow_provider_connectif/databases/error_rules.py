@@ -15,6 +15,14 @@ WRONG_STATEMENT_STATES = ("42", "0A")
 # SQLSTATE classes whose messages name objects and settings and not what is in a row: connection, transaction state,
 # authorization, cursor, catalog, schema, rollback, syntax, resources, limits, prerequisites, intervention, system.
 _HARMLESS_STATES = ("08", "0A", "25", "26", "28", "34", "3D", "3F", "40", "42", "53", "54", "55", "57", "58")
+# While rows are fetched, the text may come from a row in every class: a function of the database raises what it wants,
+# and a row may name a schema or a file. So only these sentences of PostgreSQL itself are shown then.
+_OF_THE_SERVER = re.compile(
+    r"(?:FATAL: +|ERROR: +)?(?:(?:terminating connection|canceling statement) due to [a-z -]{1,40}|deadlock detected|"
+    r"could not serialize access [a-z /-]{1,60}|current transaction is aborted[a-z ,]*|out of (?:shared )?memory|"
+    r"the database system is [a-z ]{1,30}|cursor \"connectif_\w+\" does not exist|"
+    r"could not (?:write|extend) [^:]{1,20}\"?base/[\w/.]+\"?: No space left on device)"
+)
 _PROTOCOL_VIOLATION = "08P01"
 # Errors in the use of a driver; a DataError quotes its value.
 _HARMLESS_KINDS = ("InterfaceError", "ProgrammingError")
@@ -155,6 +163,11 @@ def _is_about_parameters_of_sqlite(error: BaseException) -> bool:
 def has_harmless_state(state: str) -> bool:
     """Whether messages with an SQLSTATE name only objects and settings, and no value of a row."""
     return state.startswith(_HARMLESS_STATES)
+
+
+def is_of_the_server(words: str) -> bool:
+    """Whether a message with an SQLSTATE is a sentence of PostgreSQL itself, which no row can cause or contain."""
+    return _OF_THE_SERVER.fullmatch(words) is not None
 
 
 def _has_harmless_state(error: BaseException) -> bool:

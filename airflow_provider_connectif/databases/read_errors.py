@@ -7,15 +7,17 @@ import re
 import sys
 import sysconfig
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.databases.drivers import Driver, driver_of
-from airflow_provider_connectif.databases.error_rules import is_of_a_database, sqlstate
+from airflow_provider_connectif.databases.error_rules import is_of_a_database, is_of_the_server, sqlstate
+from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.reporting.concealment import Concealer
 from airflow_provider_connectif.reporting.formats import describe_frame
 
-_EMAIL = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+")
+_LITERAL = re.compile(r"\"[^\"]*'.*")  # the message of an open quotation mark quotes the rest of the line
 
 CONVERSION_ERRORS = (ValueError, ArithmeticError)
 """Errors for a value that cannot be converted, which they quote; UnicodeError and InvalidOperation are among them."""
@@ -42,7 +44,9 @@ class ReadError(RunFailed):
     """The database failed while rows were read; the text contains no value of a row."""
 
 
-def read_error(error: BaseException, conn_id: str, rows_read: int, *, is_fetching: bool = False) -> ReadError:
+def read_error(
+    error: BaseException, conn_id: str, rows_read: int, *, is_fetching: bool = False, parameters: object = None
+) -> ReadError:
     """Describe a driver's error without the values that it may quote.
 
     :param error: the driver's error, or SQLAlchemy's around it. Of any other exception only the class and the place
@@ -52,6 +56,7 @@ def read_error(error: BaseException, conn_id: str, rows_read: int, *, is_fetchin
     :param is_fetching: whether the statement was accepted before, so that a row is at fault, even if the error looks
         like one of the statement. For example, a value that is not a query for ``to_tsquery`` has the SQLSTATE of a
         syntax error.
+    :param parameters: the parameters of the statement. A server may quote their values while it plans the query.
     """
     error = _unwrapped(error)
     rows = "1 row" if rows_read == 1 else f"{rows_read:,} rows"
@@ -61,8 +66,10 @@ def read_error(error: BaseException, conn_id: str, rows_read: int, *, is_fetchin
     is_final = rules.is_statement_wrong(error)
     is_of_a_row = is_fetching and is_final
     kind = type(error).__name__ + rules.code(error)
-    if rules.may_be_shown(error) and not is_of_a_row:
-        kind += f": {_EMAIL.sub('***', rules.words(error))}"
+    words = rules.words(error)
+    may_be_of_a_row = is_fetching and (is_final or (sqlstate(error) and not is_of_the_server(words)))
+    if rules.may_be_shown(error) and not may_be_of_a_row:
+        kind += f": {_concealed(words, parameters)}"
     elif not is_final or is_of_a_row:
         kind += ". Its message may quote a value and is not shown"
     if is_final and not is_of_a_row:
@@ -112,11 +119,20 @@ def broken_setting(error: BaseException) -> str | None:
     return f"its driver refuses the settings ({kind})" if is_refused and not rules.code(error) else None
 
 
-def statement_error(error: Exception, conn_id: str, connection: object) -> ReadError | None:
+def _concealed(words: str, parameters: object) -> str:
+    """Return a database's message without literals, e-mail addresses, long numbers, and the values of parameters."""
+    values = parameters.values() if isinstance(parameters, Mapping) else parameters
+    some = list(values) if isinstance(values, Iterable) else []
+    row = {f"parameter {place}": value for place, value in enumerate(some)}
+    return Concealer(Patch(0, "", {}, row))(_LITERAL.sub('"***"', words))
+
+
+def statement_error(error: Exception, conn_id: str, connection: object, parameters: object = None) -> ReadError | None:
     """Return an error for a statement that does not match its parameters; ``None`` for other errors.
 
     :param error: from the driver's ``execute``; nothing was fetched yet.
     :param connection: the driver's connection.
+    :param parameters: as in :func:`read_error`.
     """
     own = _unwrapped(error)
     rules = driver_of(own).errors
@@ -128,7 +144,7 @@ def statement_error(error: Exception, conn_id: str, connection: object) -> ReadE
     kind = type(error).__name__
     words = ": a value cannot be passed on, such as a text with NUL" if kind == "DataError" else ""
     if _is_of_a_driver(own) and rules.may_be_shown(own):
-        words = f": {_EMAIL.sub('***', rules.words(own))}"
+        words = f": {_concealed(rules.words(own), parameters)}"
     package = driver_of(connection).package or type(connection).__module__.partition(".")[0]
     style = _PLACEHOLDERS.get(_paramstyle(connection), "its own placeholders")
     return ReadError(

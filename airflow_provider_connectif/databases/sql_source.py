@@ -137,7 +137,7 @@ class SqlSource:
         if isinstance(error, (RunFailed, AirflowException, MemoryError)):
             return error
         if isinstance(error, Exception):
-            return read_error(error, self.conn_id, self.rows_read)
+            return read_error(error, self.conn_id, self.rows_read, parameters=self._parameters)
         return ReadError(f"Reading from {self.conn_id!r} was ended by {type(error).__name__}")
 
     def _give_up(self, reader: threading.Thread) -> None:
@@ -172,7 +172,7 @@ class SqlSource:
             cursor.execute(*((sql,) if self._parameters is None else (sql, self._parameters)))
             return
         except Exception as error:  # errors that are not the fault of the parameters are raised again
-            fault = statement_error(error, self.conn_id, self._connection)
+            fault = statement_error(error, self.conn_id, self._connection, self._parameters)
             if fault is None and driver_of(self._connection).is_accepted(self._connection, sql, self._parameters):
                 fault = read_error(error, self.conn_id, 0, is_fetching=True)
             if fault is None:

@@ -161,17 +161,43 @@ def test_a_converter_s_error_is_not_quoted(
 
 
 # A text that is no query for a search has the SQLSTATE of a syntax error, and its words quote the row.
+# A row may also name a schema, a database or a file, and a function of one's own raises any state.
 @pytest.mark.parametrize(
-    "expression", ["to_tsquery(note)::text", "note::regclass::text", "note::jsonpath::text", "note::numeric::text"]
+    "expression",
+    [
+        *("to_tsquery(note)::text", "note::regclass::text", "note::jsonpath::text", "note::numeric::text"),
+        *("has_schema_privilege(note, 'usage')::text", "has_database_privilege(note, 'connect')::text"),
+        *("pg_read_file(note)", "refused(note, '55000')", "refused(note, '57014')", "refused(note, '40001')"),
+    ],
 )
 def test_a_row_that_a_function_of_the_database_refuses_is_not_quoted(
     expression: str, postgres: Any, strict: StrictServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
     postgres.execute("create table contacts (email text, note text)")
+    postgres.execute(
+        "create function refused(note text, state text) returns text language plpgsql as $$ "
+        "begin raise exception 'customer % is locked', note using errcode = state; end $$"
+    )
     postgres.execute("insert into contacts values ('a@example.com', 'Bartholomew & & Smith')")
     end = run_operator(sql=f"select email, {expression} as _name from contacts", sql_conn_id="postgres")
     assert end.state == "up_for_retry"
     assert "bartholomew" not in everything_shown(end, capfd).casefold()
+
+
+# What a parameter says is evaluated while the query is planned, so the statement seems to be wrong.
+@pytest.mark.parametrize("condition", ["to_tsvector(note) @@ to_tsquery({})", "note = cast({} as regclass)::text"])
+@pytest.mark.parametrize("parameters", [["Bartholomew Smith"], {"q": "Bartholomew Smith"}])
+def test_a_parameter_that_the_database_refuses_is_not_quoted(
+    condition: str, parameters: Any, postgres: Any, strict: StrictServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    postgres.execute("create table contacts (email text, note text)")
+    placeholder = "%(q)s" if isinstance(parameters, dict) else "%s"
+    sql = f"select email from contacts where {condition.format(placeholder)}"
+    end = run_operator(sql=sql, sql_conn_id="postgres", parameters=parameters)
+    assert (end.state, "SQLSTATE 42" in str(end.error)) == ("failed", True)
+    shown = everything_shown(end, capfd).casefold()
+    assert "bartholomew" not in shown
+    assert "smith" not in shown
 
 
 # SQLite's full-text search has the words of a wrong statement for a row's text, and the first row is read early.
