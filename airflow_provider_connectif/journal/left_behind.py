@@ -62,8 +62,10 @@ class ChangesLeft:
         until, seen = self._clock() + _WITHIN_S, set()
         for batch in self._batches():
             for patch in batch:
-                key = self._same_key(patch.key)
-                if patch.counted_as is not None or patch.removal is not None or key in seen:
+                if patch.counted_as is not None or patch.removal is not None:
+                    continue
+                key = self._key_of(patch)
+                if key is None or key in seen:
                     continue
                 seen.add(key)
                 sent = (*patch.properties, *patch.later)
@@ -74,6 +76,12 @@ class ChangesLeft:
             lines.commit()
             if self._clock() > until:
                 return
+
+    def _key_of(self, patch: Patch) -> str | None:
+        try:
+            return self._same_key(patch.key)
+        except Exception:  # noqa: BLE001 - a resource may raise anything; if it does, the run has ended with that error
+            return None
 
 
 class ContactsOfFilesLeft:

@@ -25,7 +25,8 @@ class PastRun:
     :param task: the task id, with the map index in brackets if the task is mapped.
     :param tries: number of attempts.
     :param verdict: the verdict on the last attempt; ``None`` if it has not ended, or its process was killed.
-    :param cause: why the last attempt failed; empty if it did not, or if its process was killed.
+    :param cause: why the last attempt failed; empty if it did not, or if its process was killed. An attempt that ends
+        before the journal is open, for example for a wrong connection, changes neither verdict nor cause.
     :param started_at: start of the first attempt.
     :param ended_at: end of the last attempt.
     :param duration_s: seconds from ``started_at`` to ``ended_at``.

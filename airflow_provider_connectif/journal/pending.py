@@ -329,7 +329,7 @@ class PendingChanges:
     def _write(self, new: Sequence[tuple[Any, ...]], again: Sequence[tuple[Any, ...]]) -> None:
         self._database.executemany(_INSERT, new)
         if self._is_indexed:
-            self._database.executemany("insert into places (contact, id) values (?, ?)", [line[1::-1] for line in new])
+            self._database.executemany("insert or replace into places values (?, ?)", [line[1::-1] for line in new])
         if again:
             self._database.executemany(_UPDATE, again)
 

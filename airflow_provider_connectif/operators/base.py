@@ -198,9 +198,9 @@ class SyncOperator(SyncArguments):
             return self._reported_run(start, check_only=check_only)
         except TaskDeferred:
             raise
-        except BaseException:
+        except BaseException as error:
             if self._run is not None:
-                self._run.end_parked()
+                self._run.end_parked(error)
             raise
 
     def _reported_run(self, start: Start, *, check_only: bool | None) -> dict[str, Any]:

@@ -94,6 +94,11 @@ class Ending:
         self._is_broken = False
 
     @property
+    def is_broken(self) -> bool:
+        """Whether an exception has ended the run, or it has not ended yet."""
+        return self._is_broken
+
+    @property
     def stop(self) -> Stop | None:
         """The reason why the run ends early; ``None`` if it does not."""
         return Stop(StopKind.KILLED) if self._is_killed else self._own_stop or self._sink.stop

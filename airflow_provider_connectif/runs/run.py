@@ -130,8 +130,7 @@ class Run(Generic[ResourceT]):
             if self._wait_for_another is not None:
                 report.log.info("%s", self._wait_for_another.words)
             elif self.sink.summary_is_complete:
-                attempts = 0 if self._journal is None else self._journal.series.tries
-                self.sink.log_end(ending.end(attempts))
+                self.sink.log_end(ending.end(0 if self._journal is None else self._journal.series.tries))
             else:
                 report.log.warning(wording.DEFERRED_EARLY)
 
@@ -145,8 +144,11 @@ class Run(Generic[ResourceT]):
         self._client.quota.close()
         return self.report.progress.counts_at_stop() + more
 
-    def end_parked(self) -> None:
+    def end_parked(self, error: BaseException) -> None:
         """End the claim and the plan of a deferral that does not follow: the task was stopped, or an error ended it."""
+        if self.deferral is not None:  # otherwise the run has a verdict of its own
+            self._ending.break_off(error)
+        self.report.cause = self._ending.cause
         if self._journal is not None:
             with suppress(JournalError):  # the claim and the plan then end by themselves, and the task by its own error
                 self._journal.end_parked(Verdict.TRY_AGAIN)
@@ -236,13 +238,9 @@ class Run(Generic[ResourceT]):
         if self._journal is not None and settings.read.counts_left:
             shown = self._open.enter_context(closing(ShownKeys(settings.work_folder)))
         comparison = self._made_comparison(resource, shown)
+        differences = None if comparison is None else comparison.differences
         changes = self._open.enter_context(
-            PendingChanges(
-                resource,
-                None if comparison is None else comparison.differences,
-                folder=settings.work_folder,
-                limit_bytes=settings.pending_limit_bytes,
-            )
+            PendingChanges(resource, differences, folder=settings.work_folder, limit_bytes=settings.pending_limit_bytes)
         )
         if self._journal is not None:
             self._journal.begin_reading(None if comparison is None else settings.read.identity)
@@ -273,7 +271,7 @@ class Run(Generic[ResourceT]):
 
     def _note_end(self) -> None:
         self.report.left_behind = left = self._ending.left_behind
-        self.report.cause = self._ending.cause if self.deferral is None else ""
+        self.report.cause = self._ending.cause if self._ending.is_broken or self.deferral is None else ""
         if self._journal is not None and left:
             self._journal.ended_early = f"not sent: {self._ending.reason_of_early_end}"
 

@@ -67,6 +67,20 @@ def test_the_plan_names_the_method_of_the_things(
     assert "\n  by PUT: 2 requests, " in "".join(capfd.readouterr())
 
 
+def test_an_error_in_same_key_ends_the_run_without_its_text(
+    things: ThingServer, journal: JournalDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def same_key(resource: ThingResource, key: str) -> str:
+        raise ValueError(f"{key} is personal")
+
+    monkeypatch.setattr(ThingResource, "same_key", same_key)
+    run = sync(rows=rows(2))
+    assert (run.state, things.puts) == ("up_for_retry", [])
+    assert "failed with ValueError, in same_key()" in str(run.error)
+    assert "personal" not in str(run.error)
+    assert journal.query("select verdict from connectif_journal_runs") == [("try_again",)]
+
+
 def test_a_guard_speaks_of_the_things(things: ThingServer, journal: JournalDatabase) -> None:
     assert sync(rows=rows(10)).state == "success"
     run = sync("next night", rows=[*rows(8, size=1), *rows(20)[10:]], max_changed=7, max_created=0.5)

@@ -197,6 +197,15 @@ def test_of_a_consent_in_several_rows_the_lowest_rank_counts(values: tuple[str, 
         assert sent(changes)[0][2] == {"_newsletterSubscriptionStatus": "unsubscribed"}
 
 
+def test_a_contact_whose_change_was_dropped_may_have_another() -> None:
+    with PendingChanges(CONTACTS, DIFFERENCES) as changes:
+        changes.add([change(1, "ana@example.com", city="Madrid"), change(2, "bea@example.com", city="Jaén")])
+        assert changes.holds(["ana@example.com"])
+        changes.drop(["ana@example.com"])
+        changes.add([change(3, "ana@example.com", city="Cádiz")])
+        assert [patch.number for batch in changes.batches() for patch in batch] == [2, 3]
+
+
 def test_it_is_known_which_contacts_have_a_change() -> None:
     with PendingChanges(CONTACTS, DIFFERENCES) as changes:
         assert changes.holds(["user1@example.com"]) == set()
