@@ -19,6 +19,7 @@ from tests.unit.mutations_of_imports import IMPORTS
 from tests.unit.mutations_of_journals import JOURNALS
 from tests.unit.mutations_of_planning import PLANNING
 from tests.unit.mutations_of_properties import PROPERTIES
+from tests.unit.mutations_of_read_errors import READ_ERRORS
 from tests.unit.mutations_of_rules import RULES
 from tests.unit.mutations_of_runs import RUNS
 from tests.unit.mutations_of_sink import SINK
@@ -169,4 +170,5 @@ for _kind, _verdict in VERDICTS.items():
 MUTATIONS: list[Mutation] = [
     *(*POLICY, *STOPS, *PLANNING, *DELIVERY, *JOURNALS, *STORED, *GUARDED),
     *(*CHOOSING, *COMPARISON, *CONSENT, *PROPERTIES, *RULES, *IMPORTS, *UPLOADS, *JOBS, *RUNS, *SINK, *ERASURES),
+    *READ_ERRORS,
 ]

@@ -373,3 +373,10 @@ def a_process_that_comes_back_counts_from_none(original, self, connection, attem
 )
 def what_was_not_sent_is_not_listed(original, self, lines, history, reason):
     return None
+
+
+@JOURNALS.instead_of(
+    "journal.left_behind:ChangesLeft._key_of", _HISTORY + "test_a_key_that_its_resource_cannot_read_is_not_listed"
+)
+def every_key_can_be_read(original, self, patch):
+    return self._same_key(patch.key)

@@ -146,3 +146,9 @@ def every_end_is_good_news(original, self, attempts):
 )
 def a_failed_run_logs_no_end(original, self, end):
     return None
+
+
+@RUNS.instead_of("runs.run:Run.end_parked", _RUN + "test_a_deferral_that_does_not_follow_is_recorded_with_its_cause")
+def a_deferral_that_does_not_follow_has_no_cause(original, self, error):
+    if self._journal is not None:
+        self._journal.end_parked(Verdict.TRY_AGAIN)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -145,7 +145,9 @@ def patches(count: int) -> list[Patch]:
     return [Patch(number, f"User{number}", {"_name": "Ana"}, {}) for number in range(count)]
 
 
-def left_of(batches: Sequence[Sequence[Patch]], seconds_each: float = 0.0) -> ChangesLeft:
+def left_of(
+    batches: Sequence[Sequence[Patch]], seconds_each: float = 0.0, same_key: Callable[[str], str] = str.lower
+) -> ChangesLeft:
     now = 0.0
 
     def one_after_the_other() -> Iterator[Sequence[Patch]]:
@@ -154,7 +156,7 @@ def left_of(batches: Sequence[Sequence[Patch]], seconds_each: float = 0.0) -> Ch
             now += seconds_each
             yield batch
 
-    return ChangesLeft(one_after_the_other, str.lower, clock=lambda: now)
+    return ChangesLeft(one_after_the_other, same_key, clock=lambda: now)
 
 
 def test_what_was_not_sent_is_undelivered_once_for_each_contact(open_journal: OpenJournal) -> None:
@@ -167,6 +169,18 @@ def test_what_was_not_sent_is_undelivered_once_for_each_contact(open_journal: Op
     assert found["user0"] is not None
     assert (found["user0"].state, found["user0"].reason) == ("undelivered", "not sent: killed")
     assert found["user0"].says_nothing
+    journal.close()
+
+
+def test_a_key_that_its_resource_cannot_read_is_not_listed(open_journal: OpenJournal) -> None:
+    def same_key(key: str) -> str:
+        if key == "User1":
+            raise ValueError(key)
+        return key.lower()
+
+    journal = open_journal()
+    left_of([patches(3)], same_key=same_key).note(journal.lines, history_of(journal), "not sent: killed")
+    assert lines(journal) == [("user0", "undelivered"), ("user2", "undelivered")]
     journal.close()
 
 

@@ -176,6 +176,12 @@ def test_while_rows_are_fetched_only_what_the_server_says_of_itself_is_told(stat
     assert told.endswith(f"(SQLSTATE {state}). Its message may quote a value and is not shown")
 
 
+@pytest.mark.parametrize("state", ["22P02", "22007", "23505", "P0001", "XX000"])
+def test_what_postgresql_says_of_a_value_is_not_told(state: str) -> None:
+    told = str(read_error(psycopg.errors.lookup(state)('invalid input syntax: "Ana María"'), "dwh", 1))
+    assert told.endswith(f"(SQLSTATE {state}). Its message may quote a value and is not shown")
+
+
 @pytest.mark.parametrize("parameters", [["Ana María"], {"who": "ana maría"}, ("x", "Ana"), ["María"]])
 def test_the_values_of_parameters_are_not_quoted(parameters: object) -> None:
     error = psycopg.errors.lookup("42601")('syntax error in tsquery: "Ana María"')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -321,6 +322,22 @@ def test_who_comes_back_to_a_whole_plan_reads_nothing(new_journal: OpenJournal, 
     second = Night(new_journal(), after=first.delivery).run()
     assert (second.source.opened, second.sent, second.undelivered) == (0, 5, 0)
     assert second.run_of.verdict() == (Verdict.SUCCESS, "")
+
+
+def causes(path: Path) -> list[str]:
+    """Why the attempts failed, as the journal has it."""
+    with statements(path) as run_sql:
+        found = run_sql("select counts from connectif_journal_runs order by generation")
+        return [json.loads(counts).get("cause", "") for (counts,) in found]
+
+
+def test_a_deferral_that_does_not_follow_is_recorded_with_its_cause(new_journal: OpenJournal, path: Path) -> None:
+    night = Night(new_journal(), window=5).run()
+    assert night.run_of.deferral is not None
+    assert causes(path) == [""]
+    night.run_of.end_parked(ConnectionError("no XCom for ana@example.com"))
+    assert (verdicts(path), causes(path)) == (["try_again"], ["ConnectionError"])
+    assert rows_of(path, "pending") == 0
 
 
 def test_who_comes_back_to_a_plan_that_is_gone_reads_the_source_and_sends_what_is_left(
