@@ -166,7 +166,8 @@ class Ending:
         if self.stop is not None:
             return stop_verdict(self.stop, self._scope or self._sink.scope, self._account)
         if failures := [*self._troubles, *self._sink.failures]:
-            words = "; ".join(dict.fromkeys(failure.words for failure in failures))
+            first, *others = dict.fromkeys(failure.words for failure in failures)
+            words = ". ".join([first, *(f"{other[:1].upper()}{other[1:]}" for other in others)])
             return Verdict.FAILED if any(failure.final for failure in failures) else Verdict.TRY_AGAIN, words
         if unaccounted := self._unsettled - self.left_behind:
             return unaccounted_verdict(tally.read, unaccounted)

@@ -170,7 +170,7 @@ def test_without_the_scope_for_contacts_raises_are_kept_and_withdrawals_go_in_fi
     assert (run.summary["imported"], run.summary["consent_kept"]) == (4, 3)
     assert [entry["method"] for entry in strict.log if entry["method"] == "PATCH"] == ["PATCH"]  # the first one
     warnings = provider_lines("".join(capfd.readouterr()), level="warning")
-    assert len([line for line in warnings if "3 consents are kept, since" in line]) == 1
+    assert len([line for line in warnings if "3 consents are the person's own from now on" in line]) == 1
     assert list(connectif.consents().values()) == ["unsubscribed", "unsubscribed", "subscribed", "unsubscribed"]
 
     strict.update(faults=[])

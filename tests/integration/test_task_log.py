@@ -118,7 +118,7 @@ def test_an_import_tells_each_window_that_it_waits_for(
     assert run.state == "success"
     told = lines()
     # The upload is in the first window, the first poll in the second.
-    assert [line.split(" ")[0] for line in told] == ["Delivering", "Read", "Uploaded", "Rate", "Done:"]
+    assert [line.split(" ")[0] for line in told] == ["Delivering", "Wrote", "Uploaded", "Rate", "Done:"]
     waits = [line for line in told if line.startswith("Rate")]
     pattern = (
         rf"Rate limit: Connectif responded 429; waiting \d+ s, until {CLOCK}\n  3 rows read, 0 imported, 3 without"

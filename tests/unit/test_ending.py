@@ -96,6 +96,12 @@ def test_a_verdict_follows_from_what_was_counted_and_what_stopped_it(
     assert made.recorded is verdict
 
 
+def test_each_failure_of_an_import_is_a_sentence_once() -> None:
+    words = ["import 7 has ended", "the imports did not finish", "import 7 has ended"]
+    made = ending(3, FakeSink(failures=[ImportFailed(Verdict.TRY_AGAIN, each) for each in words]), updated=1)
+    assert made.verdict()[1] == "import 7 has ended. The imports did not finish"
+
+
 def test_the_verdict_is_one_sentence_without_the_reasons_of_rows() -> None:
     _, words = ending(4, budget=1, updated=2, undelivered=1, invalid=1).verdict()
     assert words == "1 row not delivered after all attempts of its request; a retry or the next run sends it again"
