@@ -26,16 +26,20 @@ def raise_end(run: Run[Any] | None, failure: RunFailed | None) -> None:
     """
     from airflow_provider_connectif.reporting.verdict import Verdict
 
-    if failure is not None and failure.final:
-        raise AirflowFailException(folded(str(failure)))
-    verdict, reason = run.verdict() if run else (Verdict.SUCCESS, "")
-    words = folded("; ".join(text for text in (str(failure or ""), reason) if text))
+    if run is not None:
+        if failure is not None:  # usually the one that the run has raised, sometimes one of closing a file after it
+            run.break_off(failure)
+        verdict, words = run.verdict()
+    elif failure is not None:
+        verdict, words = Verdict.FAILED if failure.final else Verdict.TRY_AGAIN, str(failure)
+    else:
+        return
     if verdict is Verdict.SKIPPED:
-        raise AirflowSkipException(words)
+        raise AirflowSkipException(folded(words))
     if verdict is Verdict.FAILED:
-        raise AirflowFailException(words)
-    if failure is not None or verdict is Verdict.TRY_AGAIN:
-        raise AirflowException(words)
+        raise AirflowFailException(folded(words))
+    if verdict is Verdict.TRY_AGAIN:
+        raise AirflowException(folded(words))
 
 
 def verdicts_of_authors() -> Mapping[type[BaseException], Verdict]:

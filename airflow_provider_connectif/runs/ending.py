@@ -56,6 +56,7 @@ class Ending:
         self._is_broken = True  # until the run has ended: an exception may still end it
         self._breaks_as = Verdict.TRY_AGAIN
         self._broken_by = ""
+        self._fails_by_itself = False  # whether an exception of this package has ended the run
 
     def kill(self) -> None:
         """Note that the run must stop; safe in a signal handler."""
@@ -82,7 +83,8 @@ class Ending:
         """Note that an exception, which the caller raises again, ends the run."""
         self._is_broken = True
         # The text of any other exception, such as one of the author's code, may quote values.
-        self._broken_by = str(error) if isinstance(error, RunFailed) else type(error).__name__
+        self._fails_by_itself = isinstance(error, RunFailed)
+        self._broken_by = str(error) if self._fails_by_itself else type(error).__name__
         if isinstance(error, RunFailed):
             self._breaks_as = Verdict.FAILED if error.final else Verdict.TRY_AGAIN
         else:
@@ -111,12 +113,12 @@ class Ending:
     @property
     def recorded(self) -> Verdict:
         """The verdict on the attempt, for the journal."""
-        return self._breaks_as if self._is_broken else self._ended()[0]
+        return self.verdict()[0]
 
     @property
     def cause(self) -> str:
         """The cause of a failure in words, for the journal; empty: the run did not fail."""
-        verdict, words = (self._breaks_as, self._broken_by) if self._is_broken else self._ended()
+        verdict, words = self.verdict()
         return words if verdict in _FAILURES else ""
 
     @property
@@ -136,8 +138,18 @@ class Ending:
     def verdict(self) -> tuple[Verdict, str]:
         """Return the verdict on the run, and the reason in one sentence. The reasons of refused rows are in the log and
         in the summary.
+
+        An exception that has ended the run comes first. If another attempt may help, refused rows do not change that:
+        the next attempt sends the rows that this one has not sent.
         """
-        return self._ended()
+        if not self._is_broken:
+            return self._ended()
+        if not self._fails_by_itself or self._breaks_as is Verdict.FAILED:
+            return self._breaks_as, self._broken_by
+        verdict, more = self._ended()
+        if self.stop is None and not self._failures:
+            verdict = self._breaks_as
+        return verdict, "; ".join(words for words in (self._broken_by, more) if words)
 
     def end(self, attempts: int) -> End:
         """Return the end for the log. Its notes are the failure budget, the rejects file, and the attempts.
@@ -158,6 +170,10 @@ class Ending:
     def _unsettled(self) -> int:
         return self._report.tally.unsettled - self._sink.checked_only
 
+    @property
+    def _failures(self) -> list[ImportFailed]:
+        return [*self._troubles, *self._sink.failures]
+
     def _ended(self) -> tuple[Verdict, str]:
         tally = self._report.tally
         undelivered = tally.outcomes[Outcome.UNDELIVERED]
@@ -165,7 +181,7 @@ class Ending:
             return unaccounted_verdict(tally.read, self._unsettled)
         if self.stop is not None:
             return stop_verdict(self.stop, self._scope or self._sink.scope, self._account)
-        if failures := [*self._troubles, *self._sink.failures]:
+        if failures := self._failures:
             first, *others = dict.fromkeys(failure.words for failure in failures)
             words = ". ".join([first, *(f"{other[:1].upper()}{other[1:]}" for other in others)])
             return Verdict.FAILED if any(failure.final for failure in failures) else Verdict.TRY_AGAIN, words

@@ -147,7 +147,7 @@ class Run(Generic[ResourceT]):
     def end_parked(self, error: BaseException) -> None:
         """End the claim and the plan of a deferral that does not follow: the task was stopped, or an error ended it."""
         if self.deferral is not None:  # otherwise the run has a verdict of its own
-            self._ending.break_off(error)
+            self.break_off(error)
         self.report.cause = self._ending.cause
         if self._journal is not None:
             with suppress(JournalError):  # the claim and the plan then end by themselves, and the task by its own error
@@ -185,6 +185,10 @@ class Run(Generic[ResourceT]):
         """Return the verdict on the run, and the reason in one sentence."""
         return self._ending.verdict()
 
+    def break_off(self, error: BaseException) -> None:
+        """Note that an exception, which may have been raised after the run, ends the task."""
+        self._ending.break_off(error)
+
     def _begin(self) -> None:
         self.sink.open(self._is_to_stop)
         journal, effort = self._journal, self.report.effort
@@ -209,8 +213,8 @@ class Run(Generic[ResourceT]):
             self._ending.stop_for(Stop(StopKind.TIMED_OUT))
         else:
             self._ending.stop_for(Stop(StopKind.DEFERRED))
-            until = claim.look_again_at
-            self._wait_for_another = Deferral(until, left_s, words=claim.describe_deferral(until))
+            words = claim.describe_deferral(claim.look_again_at)
+            self._wait_for_another = Deferral(claim.look_again_at, left_s, words=words)
 
     def _work(self, open_source: Callable[[], Source]) -> None:
         if self._earlier is not None:
@@ -245,8 +249,7 @@ class Run(Generic[ResourceT]):
         if self._journal is not None:
             self._journal.begin_reading(None if comparison is None else settings.read.identity)
             self._journal.left_behind = ChangesLeft(changes.batches, resource.same_key)
-        preparer = Preparer(resource, comparison, changes, self.report, self._settings.verdicts)
-        self._read(open_source(), resource, preparer)
+        self._read(open_source(), resource, Preparer(resource, comparison, changes, self.report, settings.verdicts))
         if not self._ending.stop:
             planning = Planning(self._journal, settings, self.report, shown, self._push_plan)
             planning.decide(changes, comparison, resource, self.sink)

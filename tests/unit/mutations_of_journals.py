@@ -380,3 +380,19 @@ def what_was_not_sent_is_not_listed(original, self, lines, history, reason):
 )
 def every_key_can_be_read(original, self, patch):
     return self._same_key(patch.key)
+
+
+@JOURNALS.instead_of(
+    "runs.ending:Ending.verdict",
+    _ENDING + "test_an_exception_comes_before_refused_rows_and_not_before_a_refused_key",
+)
+def refused_rows_take_the_retry_from_a_run_that_failed(original, self):
+    return self._ended()
+
+
+@JOURNALS.instead_of(
+    "runs.ending:Ending.verdict",
+    _ENDING + "test_an_exception_comes_before_refused_rows_and_not_before_a_refused_key",
+)
+def an_exception_wins_over_every_other_end(original, self):
+    return (self._breaks_as, self._broken_by) if self._is_broken else original(self)

@@ -158,6 +158,42 @@ def test_an_exception_says_itself_whether_another_attempt_may_help(error: BaseEx
     assert (made.recorded, made.end(1).how) == (verdict, "Failed")
 
 
+# Otherwise one invalid row would take the retry from a task whose database did not respond.
+@pytest.mark.parametrize(
+    ("sink", "error", "verdict", "words"),
+    [
+        (
+            FakeSink(),
+            RunFailed("the database is gone"),
+            Verdict.TRY_AGAIN,
+            "the database is gone; 1 of 3 rows was refu",
+        ),
+        (FakeSink(), RunFailed("the mapping is wrong", final=True), Verdict.FAILED, "the mapping is wrong"),
+        (FakeSink(), ValueError("ana@example.com"), Verdict.TRY_AGAIN, "ValueError"),
+        (
+            FakeSink(stop=Stop(StopKind.FAIL, UnauthorizedError(401))),
+            RunFailed("the disk is full"),
+            Verdict.FAILED,
+            "the disk is full; Connectif refused the API key (401)",
+        ),
+        (
+            FakeSink(failures=[ImportFailed(Verdict.FAILED, "import 7 was cancelled")]),
+            RunFailed("the disk is full"),
+            Verdict.FAILED,
+            "the disk is full; import 7 was cancelled",
+        ),
+    ],
+)
+def test_an_exception_comes_before_refused_rows_and_not_before_a_refused_key(
+    sink: FakeSink, error: BaseException, verdict: Verdict, words: str
+) -> None:
+    made = ending(3, sink, updated=1, invalid=1)
+    made.break_off(error)
+    assert (made.recorded, made.verdict()[0]) == (verdict, verdict)
+    assert made.cause == made.verdict()[1]
+    assert made.cause.startswith(words)
+
+
 def test_a_failure_is_final_only_where_it_says_so() -> None:
     assert not RunFailed("the database is gone").final
     assert RunFailed("the mapping is wrong", final=True).final

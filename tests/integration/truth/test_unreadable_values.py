@@ -184,6 +184,18 @@ def test_a_row_that_a_function_of_the_database_refuses_is_not_quoted(
     assert "bartholomew" not in everything_shown(end, capfd).casefold()
 
 
+# A retry reads these rows again. Without one, nobody would get what the source has after them.
+def test_an_invalid_row_takes_no_retry_from_a_read_that_fails(postgres: Any, strict: StrictServer) -> None:
+    postgres.execute("create table contacts (email text, note text)")
+    postgres.execute("insert into contacts values ('no address', '1')")
+    postgres.execute("insert into contacts select 'user' || n || '@example.com', '1' from generate_series(1, 3000) n")
+    postgres.execute("insert into contacts values ('ana@example.com', 'Smith')")
+    sql = "select email, note::int as _points from contacts"
+    end = run_operator(sql=sql, sql_conn_id="postgres")
+    assert (end.state, end.summary["invalid"], strict.contacts) == ("up_for_retry", 1, {})
+    assert "its message may quote a value and is not shown; 1 of " in str(end.error).casefold()
+
+
 # What a parameter says is evaluated while the query is planned, so the statement seems to be wrong.
 @pytest.mark.parametrize("condition", ["to_tsvector(note) @@ to_tsquery({})", "note = cast({} as regclass)::text"])
 @pytest.mark.parametrize("parameters", [["Bartholomew Smith"], {"q": "Bartholomew Smith"}])
