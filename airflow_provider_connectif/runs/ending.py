@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_provider_connectif.api.errors import RunFailed
@@ -139,17 +139,17 @@ class Ending:
         """Return the verdict on the run, and the reason in one sentence. The reasons of refused rows are in the log and
         in the summary.
 
-        An exception that has ended the run comes first. If another attempt may help, refused rows do not change that:
-        the next attempt sends the rows that this one has not sent.
+        An exception that has ended the run comes first. If another attempt may help, neither refused rows nor a skip
+        change that: the next attempt sends the rows that this one has not sent.
         """
         if not self._is_broken:
             return self._ended()
         if not self._fails_by_itself or self._breaks_as is Verdict.FAILED:
             return self._breaks_as, self._broken_by
         verdict, more = self._ended()
-        if self.stop is None and not self._failures:
+        if verdict is not Verdict.FAILED or (self.stop is None and not self._failures):
             verdict = self._breaks_as
-        return verdict, "; ".join(words for words in (self._broken_by, more) if words)
+        return verdict, _sentences([self._broken_by, more])
 
     def end(self, attempts: int) -> End:
         """Return the end for the log. Its notes are the failure budget, the rejects file, and the attempts.
@@ -182,20 +182,32 @@ class Ending:
         if self.stop is not None:
             return stop_verdict(self.stop, self._scope or self._sink.scope, self._account)
         if failures := self._failures:
-            first, *others = dict.fromkeys(failure.words for failure in failures)
-            words = ". ".join([first, *(f"{other[:1].upper()}{other[1:]}" for other in others)])
+            words = _sentences([failure.words for failure in failures])
             return Verdict.FAILED if any(failure.final for failure in failures) else Verdict.TRY_AGAIN, words
         if unaccounted := self._unsettled - self.left_behind:
             return unaccounted_verdict(tally.read, unaccounted)
-        excess = self._budget.describe_excess(tally)
-        if verdict := removals_verdict(tally.removals):
-            return verdict
-        if undelivered:
-            also = f"; besides, {excess}" if excess else ""
-            rows = plural(undelivered, "row")
-            its, them = ("its request", "it") if undelivered == 1 else ("their requests", "them")
-            next_time = f"a retry or the next run sends {them} again"
-            if self._report.may_leave_doubt:
-                next_time = f"what is in doubt is held, otherwise {next_time}"
-            return Verdict.TRY_AGAIN, f"{rows} not delivered after all attempts of {its}; {next_time}{also}"
-        return (Verdict.FAILED, excess) if excess else (Verdict.SUCCESS, "")
+        found = [(Verdict.TRY_AGAIN, self._describe_undelivered(undelivered))] if undelivered else []
+        if removals := removals_verdict(tally.removals):
+            found.append(removals)
+        if excess := self._budget.describe_excess(tally):
+            found.append((Verdict.FAILED, excess))
+        # The first one decides: a retry sends what was not delivered, whatever else was refused.
+        return (found[0][0], "; besides, ".join(words for _, words in found)) if found else (Verdict.SUCCESS, "")
+
+    def _describe_undelivered(self, undelivered: int) -> str:
+        its, them = ("its request", "it") if undelivered == 1 else ("their requests", "them")
+        next_time = f"a retry or the next run sends {them} again"
+        if self._report.may_leave_doubt:
+            next_time = f"what is in doubt is held, otherwise {next_time}"
+        return f"{plural(undelivered, 'row')} not delivered after all attempts of {its}; {next_time}"
+
+
+def _sentences(parts: Iterable[str]) -> str:
+    """Return parts as sentences, each one once, without the last full stop."""
+    first, *others = dict.fromkeys(filter(None, parts)) or [""]
+    return ". ".join([first, *map(_capitalised, others)])
+
+
+def _capitalised(sentence: str) -> str:
+    """Return a sentence with a capital, unless its first word is the name of an argument."""
+    return sentence if "_" in sentence.partition(" ")[0] else f"{sentence[:1].upper()}{sentence[1:]}"

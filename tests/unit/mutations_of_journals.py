@@ -396,3 +396,11 @@ def refused_rows_take_the_retry_from_a_run_that_failed(original, self):
 )
 def an_exception_wins_over_every_other_end(original, self):
     return (self._breaks_as, self._broken_by) if self._is_broken else original(self)
+
+
+@JOURNALS.instead_of(
+    "runs.ending:Ending._ended",
+    _ENDING + "test_a_refused_removal_takes_no_retry_from_rows_that_were_not_delivered",
+)
+def a_refused_removal_comes_first(original, self):
+    return removals_verdict(self._report.tally.removals) or original(self)

@@ -49,10 +49,16 @@ class Fail(Exception): ...
 
 
 def ending(
-    read: int = 0, sink: FakeSink | None = None, budget: float = 0, is_broken: bool = False, **outcomes: int
+    read: int = 0,
+    sink: FakeSink | None = None,
+    budget: float = 0,
+    is_broken: bool = False,
+    removals: dict[Outcome, int] | None = None,
+    **outcomes: int,
 ) -> Ending:
     report = Report(ContactResource(ContactMapping()), Quota(), Rejects(None), None, NoLog())
     report.tally.read = read
+    report.tally.removals.update(removals or {})
     for name, count in outcomes.items():
         report.tally.count_many(Outcome(name), count, f"reason of {name}")
     verdicts = {Skip: Verdict.SKIPPED, Fail: Verdict.FAILED}
@@ -94,6 +100,22 @@ def test_a_verdict_follows_from_what_was_counted_and_what_stopped_it(
     assert found is verdict
     assert words in told
     assert made.recorded is verdict
+
+
+@pytest.mark.parametrize(
+    ("undelivered", "removals", "verdict", "words"),
+    [
+        (1, {Outcome.REJECTED: 1}, Verdict.TRY_AGAIN, "; besides, on_removed failed for 1 of 1 contacts that left"),
+        (0, {Outcome.REJECTED: 1}, Verdict.FAILED, "; besides, 1 of 3 rows was refused; failure_budget allows 0"),
+        (0, {Outcome.UNDELIVERED: 1, Outcome.REJECTED: 1}, Verdict.TRY_AGAIN, "; besides, 1 of 3 rows was refused; "),
+    ],
+)
+def test_a_refused_removal_takes_no_retry_from_rows_that_were_not_delivered(
+    undelivered: int, removals: dict[Outcome, int], verdict: Verdict, words: str
+) -> None:
+    made = ending(3, removals=removals, updated=2 - undelivered, undelivered=undelivered, invalid=1)
+    assert made.recorded is verdict
+    assert words in made.cause
 
 
 def test_each_failure_of_an_import_is_a_sentence_once() -> None:
@@ -166,7 +188,7 @@ def test_an_exception_says_itself_whether_another_attempt_may_help(error: BaseEx
             FakeSink(),
             RunFailed("the database is gone"),
             Verdict.TRY_AGAIN,
-            "the database is gone; 1 of 3 rows was refu",
+            "the database is gone. 1 of 3 rows was refu",
         ),
         (FakeSink(), RunFailed("the mapping is wrong", final=True), Verdict.FAILED, "the mapping is wrong"),
         (FakeSink(), ValueError("ana@example.com"), Verdict.TRY_AGAIN, "ValueError"),
@@ -174,13 +196,19 @@ def test_an_exception_says_itself_whether_another_attempt_may_help(error: BaseEx
             FakeSink(stop=Stop(StopKind.FAIL, UnauthorizedError(401))),
             RunFailed("the disk is full"),
             Verdict.FAILED,
-            "the disk is full; Connectif refused the API key (401)",
+            "the disk is full. Connectif refused the API key (401)",
+        ),
+        (
+            FakeSink(stop=Stop(StopKind.SKIP_TASK)),
+            RunFailed("the disk is full"),
+            Verdict.TRY_AGAIN,
+            "the disk is full. on_response says to skip the task",
         ),
         (
             FakeSink(failures=[ImportFailed(Verdict.FAILED, "import 7 was cancelled")]),
             RunFailed("the disk is full"),
             Verdict.FAILED,
-            "the disk is full; import 7 was cancelled",
+            "the disk is full. Import 7 was cancelled",
         ),
     ],
 )

@@ -193,7 +193,7 @@ def test_an_invalid_row_takes_no_retry_from_a_read_that_fails(postgres: Any, str
     sql = "select email, note::int as _points from contacts"
     end = run_operator(sql=sql, sql_conn_id="postgres")
     assert (end.state, end.summary["invalid"], strict.contacts) == ("up_for_retry", 1, {})
-    assert "its message may quote a value and is not shown; 1 of " in str(end.error).casefold()
+    assert "its message may quote a value and is not shown. 1 of " in str(end.error).casefold()
 
 
 # What a parameter says is evaluated while the query is planned, so the statement seems to be wrong.
