@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.databases.sql_source import SqlSource
     from airflow_provider_connectif.journal.store import Journal
     from airflow_provider_connectif.records.deferrals import Deferral
-    from airflow_provider_connectif.runs.run import EarlierWork, Run
+    from airflow_provider_connectif.runs.beginning import EarlierWork
+    from airflow_provider_connectif.runs.run import Run
     from airflow_provider_connectif.runs.sink import Sink
 
 SUMMARY_KEY = "summary"

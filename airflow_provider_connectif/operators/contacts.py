@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.operators.imports import ContactImportOperator
     from airflow_provider_connectif.operators.sync import ContactSyncOperator
     from airflow_provider_connectif.records.deferrals import Deferral
-    from airflow_provider_connectif.runs.run import EarlierWork
+    from airflow_provider_connectif.runs.beginning import EarlierWork
     from airflow_provider_connectif.runs.sink import Sink
 
 __all__ = ["ContactDeleteOperator", "ContactImportOperator", "ContactPatchOperator", "ContactSyncOperator"]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.journal.store import Journal
     from airflow_provider_connectif.operators.import_parts import ImportParts
     from airflow_provider_connectif.records.deferrals import Deferral
-    from airflow_provider_connectif.runs.run import EarlierWork
+    from airflow_provider_connectif.runs.beginning import EarlierWork
     from airflow_provider_connectif.runs.sink import Sink
 
 _ON_EXISTING = ("update", "fill_empty", "keep")

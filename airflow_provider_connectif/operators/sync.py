@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from airflow_provider_connectif.records.deferrals import Deferral
     from airflow_provider_connectif.records.resource import Resource
     from airflow_provider_connectif.reporting.requests import Cost
+    from airflow_provider_connectif.runs.beginning import EarlierWork
     from airflow_provider_connectif.runs.choosing import WayChooser
     from airflow_provider_connectif.runs.departures import ReadSettings
-    from airflow_provider_connectif.runs.run import EarlierWork
     from airflow_provider_connectif.runs.sink import Sink
 
 

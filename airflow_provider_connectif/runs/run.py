@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from airflow_provider_connectif.api.errors import RunStopped
 from airflow_provider_connectif.journal.digests import digest_salt
@@ -19,7 +19,8 @@ from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.report import Report
 from airflow_provider_connectif.reporting.summary import summarise
-from airflow_provider_connectif.reporting.verdict import Account, ImportFailed, Verdict
+from airflow_provider_connectif.reporting.verdict import Account, Verdict
+from airflow_provider_connectif.runs.beginning import Beginning, EarlierWork
 from airflow_provider_connectif.runs.columns import SourceColumns, warn_of_other_owners
 from airflow_provider_connectif.runs.comparison import Comparison
 from airflow_provider_connectif.runs.definitions import DefinitionsError, fetch_definitions
@@ -31,24 +32,9 @@ from airflow_provider_connectif.runs.settings import RunSettings
 from airflow_provider_connectif.runs.sink import Sink
 
 if TYPE_CHECKING:
-    from airflow_provider_connectif.journal.lease import Claim
     from airflow_provider_connectif.journal.store import Journal
 
-_SCOPE_OF_EARLIER = "Imports: Read, needed for the open import of an earlier run"
-
 ResourceT = TypeVar("ResourceT", bound=Resource)
-
-
-class EarlierWork(Protocol):
-    """The work that earlier runs of a sync have left at Connectif: imports that have not finished."""
-
-    def settle_earlier(self, is_to_stop: Callable[[], bool]) -> Deferral | None:
-        """Wait for this work, so that its older values do not arrive last, and record its result.
-
-        :return: the deferral after which to begin again; ``None``: no such work is left.
-        :raises ImportFailed: waiting for it is not possible.
-        :raises RunStopped: the run must stop.
-        """
 
 
 class Run(Generic[ResourceT]):
@@ -85,12 +71,11 @@ class Run(Generic[ResourceT]):
         self.report = report
         self._journal = journal
         self._settings = settings
-        self._earlier = earlier
         self._push_plan = push_plan
         self._clock = clock
         account = Account(settings.conn_id, client.base_url)
         self._ending = Ending(sink, report, settings.budget, account, settings.verdicts)
-        self._wait_for_another: Deferral | None = None
+        self._beginning = Beginning(report, journal, earlier, self._ending, time_limit_s=settings.time_limit_s)
         self._is_read = False
         self._open = ExitStack()
         self.is_over = False
@@ -106,8 +91,7 @@ class Run(Generic[ResourceT]):
         report, ending = self.report, self._ending
         try:
             try:
-                self._begin()
-                if not ending.stop:
+                if self._beginning.open(self.sink, self.resource, self._is_to_stop):
                     self._work(open_source)
                 report.rejects.flush()  # before the journal says how the run has ended
                 self._note_complete_read()
@@ -127,8 +111,8 @@ class Run(Generic[ResourceT]):
         finally:
             self.is_over = True
             before_end()
-            if self._wait_for_another is not None:
-                report.log.info("%s", self._wait_for_another.words)
+            if self._beginning.deferral is not None:
+                report.log.info("%s", self._beginning.deferral.words)
             elif self.sink.summary_is_complete:
                 self.sink.log_end(ending.end(0 if self._journal is None else self._journal.series.tries))
             else:
@@ -156,14 +140,14 @@ class Run(Generic[ResourceT]):
     @property
     def deferral(self) -> Deferral | None:
         """The deferral that ended this process; ``None`` if there is none."""
-        if self._wait_for_another is not None and self._ending.stop == Stop(StopKind.DEFERRED):
-            return self._wait_for_another
+        if self._beginning.deferral is not None and self._ending.stop == Stop(StopKind.DEFERRED):
+            return self._beginning.deferral
         return self.sink.deferral
 
     @property
     def waits_for_another(self) -> bool:
         """Whether the deferral is for another run of the sync, or for its open imports: nothing was read yet."""
-        return self._wait_for_another is not None
+        return self._beginning.deferral is not None
 
     @property
     def is_recorded(self) -> bool:
@@ -189,45 +173,9 @@ class Run(Generic[ResourceT]):
         """Note that an exception, which may have been raised after the run, ends the task."""
         self._ending.break_off(error)
 
-    def _begin(self) -> None:
-        self.sink.open(self._is_to_stop)
-        journal, effort = self._journal, self.report.effort
-        if journal is None:
-            return
-        if self.resource.is_compared:
-            journal.lines.person_of = self.resource.person_of
-        effort.add_wait_for_others(journal.waited_s)
-        if journal.held_by is None:
-            if journal.is_new and self.resource.is_compared:
-                self.report.log.info(wording.NEW_SYNC, journal.settings.sync_id)
-            if journal.series.tries > 1 and self.resource.is_compared:
-                self.report.log.info(wording.NEXT_ATTEMPT, journal.series.tries)
-            effort.begin_series(journal.series.counts, journal.series.started_at)
-        else:
-            self._defer_for(journal.held_by)
-
-    def _defer_for(self, claim: Claim) -> None:
-        limit_s = self._settings.time_limit_s
-        left_s = None if limit_s is None else limit_s - self.report.effort.duration_s
-        if left_s is not None and left_s <= 0.0:
-            self._ending.stop_for(Stop(StopKind.TIMED_OUT))
-        else:
-            self._ending.stop_for(Stop(StopKind.DEFERRED))
-            words = claim.describe_deferral(claim.look_again_at)
-            self._wait_for_another = Deferral(claim.look_again_at, left_s, words=words)
-
     def _work(self, open_source: Callable[[], Source]) -> None:
-        if self._earlier is not None:
-            try:
-                self._wait_for_another = self._earlier.settle_earlier(self._is_to_stop_while_waiting)
-            except ImportFailed as failure:
-                self._ending.fail_by(failure, _SCOPE_OF_EARLIER)
-            except RunStopped:
-                self._ending.stop_for(self._ending.stop or Stop(StopKind.KILLED))
-            if self._wait_for_another is not None:
-                self._ending.stop_for(Stop(StopKind.DEFERRED))
-            if not self._ending.may_continue:
-                return
+        if not self._beginning.settle_earlier(self._is_to_stop_while_waiting):
+            return
         if self.sink.resume():
             self._is_read = True
         else:

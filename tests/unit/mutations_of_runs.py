@@ -58,23 +58,26 @@ RUNS.value(
 
 
 @RUNS.instead_of(
-    "runs.run:Run._begin",
+    "runs.beginning:Beginning.open",
     _RUN + "test_another_run_is_waited_for_without_a_worker_and_without_a_look_at_the_source",
 )
-def another_run_is_not_waited_for(original, self):
-    self.sink.open(self._is_to_stop)
+def another_run_is_not_waited_for(original, self, sink, resource, is_to_stop):
+    sink.open(is_to_stop)
+    return True
 
 
-@RUNS.instead_of("runs.run:Run._defer_for", _RUN + "test_a_time_limit_counts_for_the_wait_for_another_run")
+@RUNS.instead_of("runs.beginning:Beginning._defer_for", _RUN + "test_a_time_limit_counts_for_the_wait_for_another_run")
 def a_wait_for_another_run_takes_no_time(original, self, claim):
     self._ending.stop_for(Stop(StopKind.DEFERRED))
-    self._wait_for_another = Deferral(claim.look_again_at, None)
+    self.deferral = Deferral(claim.look_again_at, None)
 
 
-@RUNS.instead_of("runs.run:Run._work", _RUN + "test_what_earlier_runs_left_is_settled_before_the_source_is_opened")
-def earlier_runs_have_left_nothing(original, self, open_source):
-    self._earlier = None
-    original(self, open_source)
+@RUNS.instead_of(
+    "runs.beginning:Beginning.settle_earlier",
+    _RUN + "test_what_earlier_runs_left_is_settled_before_the_source_is_opened",
+)
+def earlier_runs_have_left_nothing(original, self, is_to_stop):
+    return True
 
 
 @RUNS.instead_of(
@@ -120,11 +123,11 @@ def a_source_without_rows_is_usual(original, self, open_source, before_end):
     original(self, open_source, before_end)
 
 
-@RUNS.instead_of("runs.run:Run._begin", _RUN + "test_a_retry_says_at_its_beginning_that_it_is_one")
-def a_retry_begins_like_a_first_attempt(original, self):
-    told = self.report.log.info
-    self.report.log.info = lambda words, *values: None if words == wording.NEXT_ATTEMPT else told(words, *values)
-    original(self)
+@RUNS.instead_of("runs.beginning:Beginning.open", _RUN + "test_a_retry_says_at_its_beginning_that_it_is_one")
+def a_retry_begins_like_a_first_attempt(original, self, *arguments):
+    told = self._report.log.info
+    self._report.log.info = lambda words, *values: None if words == wording.NEXT_ATTEMPT else told(words, *values)
+    return original(self, *arguments)
 
 
 @RUNS.instead_of(
