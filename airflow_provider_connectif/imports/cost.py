@@ -10,8 +10,8 @@ from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.contacts.mapping_arguments import MappingError
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.imports.layout import refuse_columns
+from airflow_provider_connectif.imports.limits import QUEUE_LENGTH
 from airflow_provider_connectif.imports.rules import ImportRules, poll_delay_s
-from airflow_provider_connectif.imports.shapes import QUEUE_LENGTH
 from airflow_provider_connectif.imports.writing import Split
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.changes import Patch

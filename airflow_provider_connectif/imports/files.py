@@ -13,14 +13,12 @@ from types import TracebackType
 
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.imports.layout import Columns, Lines, Writers
+from airflow_provider_connectif.imports.limits import DEFAULT_FILE_BYTES
 from airflow_provider_connectif.imports.shapes import Layout, Shapes
 from airflow_provider_connectif.imports.work_folder import guarded_files
 from airflow_provider_connectif.journal.import_state import Group, SentFile
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.rows import InvalidRow
-
-MAX_FILE_BYTES = 48_000_000
-"""Below the 50 MB that Connectif accepts (API reference, "Create import"), for either definition of a megabyte."""
 
 NO_GROUP = -1
 _MOST_HELD_BYTES = 1_000_000  # of lines in memory, before they are written to their files
@@ -117,7 +115,7 @@ class ImportFiles:
         shapes: Shapes | None = None,
         *,
         delimiter: str = ",",
-        max_file_bytes: int = MAX_FILE_BYTES,
+        max_file_bytes: int = DEFAULT_FILE_BYTES,
         nothing_sent: bool = False,
     ) -> None:
         self.folder = Path(folder)

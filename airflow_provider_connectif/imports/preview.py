@@ -10,8 +10,9 @@ from airflow_provider_connectif.api.quota import Quota
 from airflow_provider_connectif.contacts.by_import import is_without_effect
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.imports.layout import refuse_columns
+from airflow_provider_connectif.imports.limits import QUEUE_LENGTH
 from airflow_provider_connectif.imports.rules import ImportRules, poll_delay_s
-from airflow_provider_connectif.imports.shapes import QUEUE_LENGTH, UPLOAD_AND_POLL
+from airflow_provider_connectif.imports.shapes import UPLOAD_AND_POLL
 from airflow_provider_connectif.imports.work_folder import CHECK_PREFIX, work_folder
 from airflow_provider_connectif.imports.writing import Split, add_withdrawn_part, sets_nothing
 from airflow_provider_connectif.journal.pending import PendingChanges

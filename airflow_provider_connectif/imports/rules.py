@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.contacts.consent import RANKS
 from airflow_provider_connectif.contacts.fields import FieldTable
-from airflow_provider_connectif.imports.files import MAX_FILE_BYTES
+from airflow_provider_connectif.imports.limits import DEFAULT_FILE_BYTES
 from airflow_provider_connectif.imports.shapes import FileLayout, Layout, Survey, choose
 
 CLOCK_TOLERANCE_S = 120.0
@@ -142,7 +142,7 @@ class ImportRules:
     poll_interval_s: float = 20.0
     timeout_s: float = 6 * 3600.0
     has_timeout: bool = False
-    max_file_bytes: int = MAX_FILE_BYTES
+    max_file_bytes: int = DEFAULT_FILE_BYTES
     plan_max_age_s: float = 12 * 3600.0
     patch_leftovers: bool | None = None
     deferrable: bool = False

@@ -13,10 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
 from airflow_provider_connectif.imports.layout import Columns
+from airflow_provider_connectif.imports.limits import QUEUE_LENGTH
 from airflow_provider_connectif.records.changes import JsonValue, Patch
-
-QUEUE_LENGTH = 10
-"""Number of imports that may be queued at once, imports of the app included (API guide "Custom error codes", E0401)."""
 
 FileLayout = Literal["auto", "shape", "column"]
 

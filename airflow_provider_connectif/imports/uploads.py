@@ -16,9 +16,9 @@ from airflow_provider_connectif.api.import_record import Import
 from airflow_provider_connectif.delivery.response_policy import Action
 from airflow_provider_connectif.imports.context import ImportContext
 from airflow_provider_connectif.imports.files import ImportFile
+from airflow_provider_connectif.imports.limits import QUEUE_LENGTH
 from airflow_provider_connectif.imports.rules import ON_EXISTING, OTHER_UPLOAD_S, SHORTEST_POLL_DELAY_S
 from airflow_provider_connectif.imports.settlement import Settlement
-from airflow_provider_connectif.imports.shapes import QUEUE_LENGTH
 from airflow_provider_connectif.imports.watch import (
     FAILURES,
     Failure,

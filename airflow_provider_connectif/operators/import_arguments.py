@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_connectif.imports.limits import LARGEST_FILE_BYTES
+
 if TYPE_CHECKING:
     from airflow_provider_connectif.contacts.resource import ContactResource
 
 _LONGEST_S = 10.0**9  # a number beyond that is no duration of an import
-_LARGEST_FILE = 50_000_000  # API reference, "create-import": 50 MB
-DEFAULT_FILE = 48_000_000
 _LEAST_FILE = 1_000
 
 
@@ -22,8 +22,8 @@ def check_import_arguments(poll_interval: object, timeout: object, max_file_byte
     """
     seconds_of("poll_interval", poll_interval)
     seconds_of("timeout", timeout)
-    if type(max_file_bytes) is not int or not _LEAST_FILE <= max_file_bytes <= _LARGEST_FILE:
-        raise ValueError(f"max_file_bytes must be a whole number from {_LEAST_FILE:,} to {_LARGEST_FILE:,}")
+    if type(max_file_bytes) is not int or not _LEAST_FILE <= max_file_bytes <= LARGEST_FILE_BYTES:
+        raise ValueError(f"max_file_bytes must be a whole number from {_LEAST_FILE:,} to {LARGEST_FILE_BYTES:,}")
 
 
 def refuse_on_create(resource: ContactResource) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_connectif.imports.limits import DEFAULT_FILE_BYTES
 from airflow_provider_connectif.operators.arguments import ContactsArguments
 from airflow_provider_connectif.operators.base import SyncOperator
 from airflow_provider_connectif.operators.import_arguments import (
-    DEFAULT_FILE,
     check_import_arguments,
     refuse_on_create,
     seconds_of,
@@ -87,7 +87,7 @@ class ContactImportOperator(ContactsArguments, SyncOperator):
         delimiter: str = ",",
         poll_interval: timedelta | float = timedelta(seconds=20),
         timeout: timedelta | float = timedelta(hours=6),
-        max_file_bytes: int = DEFAULT_FILE,
+        max_file_bytes: int = DEFAULT_FILE_BYTES,
         patch_leftovers: bool | None = None,
         **kwargs: Any,
     ) -> None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, get_args
 from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.contacts.removal import OnRemoved, checked_on_removed
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
+from airflow_provider_connectif.imports.limits import DEFAULT_FILE_BYTES
 from airflow_provider_connectif.operators.contacts import ContactPatchOperator
 from airflow_provider_connectif.operators.import_arguments import (
-    DEFAULT_FILE,
     check_import_arguments,
     refuse_on_create,
 )
@@ -81,7 +81,7 @@ class ContactSyncOperator(ContactPatchOperator):
         import_after: timedelta = timedelta(minutes=30),
         poll_interval: timedelta | float = timedelta(seconds=20),
         timeout: timedelta | float = timedelta(hours=6),
-        max_file_bytes: int = DEFAULT_FILE,
+        max_file_bytes: int = DEFAULT_FILE_BYTES,
         **kwargs: Any,
     ) -> None:
         with final_where_mapped(self):

@@ -40,7 +40,7 @@ class Beginning:
     :param report: the report of the run.
     :param journal: the journal, which the sink opens; ``None``: no other run is noticed.
     :param earlier: the work that earlier runs of the sync have left at Connectif.
-    :param ending: told why a run does not begin.
+    :param ending: receives the reason if the run does not begin.
     :param time_limit_s: the time limit of the run in seconds, waiting included; ``None``: there is none.
     """
 
