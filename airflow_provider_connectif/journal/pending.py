@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_connectif.journal.differences import Difference, Differences
+from airflow_provider_connectif.journal.differences import Differences
+from airflow_provider_connectif.journal.merging import are_rows, merged
 from airflow_provider_connectif.journal.pending_file import PendingFile
 from airflow_provider_connectif.journal.pending_lines import (
     COLUMNS,
@@ -20,7 +21,6 @@ from airflow_provider_connectif.journal.pending_lines import (
     size_of,
 )
 from airflow_provider_connectif.journal.plan_counts import PlanCounts
-from airflow_provider_connectif.journal.properties import Known
 from airflow_provider_connectif.journal.seen_texts import SeenTexts
 from airflow_provider_connectif.records.changes import Digests, Patch
 from airflow_provider_connectif.records.resource import Resource
@@ -37,8 +37,7 @@ _KEYS_AT_ONCE = 500
 class PendingChanges:
     """The changes that a run has to send, one for each contact.
 
-    :meth:`Resource.merged` makes one change of several rows of a contact. Such a change has no row digest. With one,
-    its rows would look unchanged one by one in the next run.
+    Several rows of a contact become one change: see the module "merging".
 
     Rows are stored with their changes, for the rejects file, and to conceal values that a response quotes.
 
@@ -273,38 +272,10 @@ class PendingChanges:
         return found
 
     def _merged(self, earlier: PendingChange, later: PendingChange) -> PendingChange:
-        both = (earlier.patch, later.patch)
-        rows = [patch for patch in both if patch.counted_as is None]
-        refused = earlier.refused_digest or later.refused_digest  # an urgent part has none
-        if len(rows) == len(both):
+        if are_rows(earlier, later):
             self.merged += 1
             self.merged_contacts.append(earlier.contact)
-        properties = self._resource.merged(earlier.patch.whole, later.patch.whole)
-        patch = (rows or both)[-1]._replace(
-            properties=properties,
-            others={},
-            later={},
-            looks_up=False,
-            is_new=all(patch.is_new for patch in both),
-            was_delivered=any(patch.was_delivered for patch in both),
-            only_differing=any(patch.only_differing for patch in both),
-        )
-        if self._differences is None or earlier.patch.digests is None:
-            merged = Difference(self._resource.arrange(patch, properties.keys()), is_held=False, is_refused=False)
-        else:
-            known = Known(earlier.patch.digests.before, earlier.known_whole)
-            merged = self._differences.of(patch, earlier.contact, known, "", refused)
-        ranks = [change.rank for change in (earlier, later) if change.rank is not Rank.BESIDE]
-        if rows and len(ranks) < len(both) and self._resource.is_urgent(merged.patch.properties):
-            ranks.append(Rank.URGENT)
-        return earlier._replace(
-            patch=merged.patch,
-            rank=min(ranks, default=Rank.BESIDE),
-            refused_digest=refused,
-            is_merged=bool(rows),
-            is_held=merged.is_held,
-            is_refused=merged.is_refused,
-        )
+        return merged(earlier, later, self._resource, self._differences)
 
     def _found(self, contacts: Collection[str]) -> dict[str, Sequence[Any]]:
         """Return the lines of some contacts, by contact. The first value of a line is its id."""
