@@ -193,7 +193,7 @@ class ImportSink:
         self._context.report.imported_in = job.state.imported_in or self._context.report.imported_in
         try:
             with self._open:
-                if job.is_loaded and (job.is_deferred or is_kept):
+                if job.is_loaded and (job.is_deferred or is_kept) and not job.state.is_half_counted:
                     job.save()
         finally:
             if journal is not None and job.is_deferred:

@@ -183,22 +183,43 @@ class Settlement:
                 for found in new.values()
                 if found.digest is not None and self._state.groups[found.group].counted_as is None
             }
-            for key, found in new.items():
-                group = self._state.groups[found.group]
-                group.refused += 1
-                if group.counted_as is None:
-                    tally.count(outcome, found.number, [reason])
-                    if (history := self._tally.report.history) is not None:
-                        history.add(outcome.value, found.contact, reason=reason, is_written=True)
+            for key, found in new.items():  # before anything is counted, since the disk may fail
                 reasons = [said[key] or reason]
                 self._tally.report.rejects.write(found.number, found.key, outcome.value, None, reasons, found.row or {})
-            if lines is not None:
-                if outcome is Outcome.REJECTED:
-                    tally.note_known(len(lines.refused_before(digests, is_written=True)), reason)
-                    for contact, digest in digests.items():
-                        lines.reject(contact, digest, None, reason, is_written=True)
-                numbers, alone = [found.number for found in new.values()], self._alone(new.values())
-                refuse_contacts(lines, numbers, self._as_saved(), alone=alone, ranked=RANKS)
+            self._tally.report.rejects.flush()
+            with self._all_or_nothing():
+                for found in new.values():
+                    group = self._state.groups[found.group]
+                    group.refused += 1
+                    if group.counted_as is None:
+                        tally.count(outcome, found.number, [reason])
+                        if (history := self._tally.report.history) is not None:
+                            history.add(outcome.value, found.contact, reason=reason, is_written=True)
+                if lines is not None:
+                    if outcome is Outcome.REJECTED:
+                        tally.note_known(len(lines.refused_before(digests, is_written=True)), reason)
+                        for contact, digest in digests.items():
+                            lines.reject(contact, digest, None, reason, is_written=True)
+                    numbers, alone = [found.number for found in new.values()], self._alone(new.values())
+                    refuse_contacts(lines, numbers, self._as_saved(), alone=alone, ranked=RANKS)
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Count contacts and record their outcomes as one step.
+
+        If it breaks off, because the journal's database fails or the task is stopped, nothing of the step is stored.
+        Another process then finds these imports as they were, and counts them again.
+        """
+        history, is_recorded = self._tally.report.history, False
+        place = (0, 0) if history is None else history.place
+        self._state.is_half_counted = True
+        try:
+            yield
+            is_recorded = True
+            self._state.is_half_counted = False
+        finally:
+            if not is_recorded and history is not None:
+                history.back_to(place)
 
     def _alone(self, contacts: Iterable[Found]) -> dict[str, list[int]]:
         """Return the row numbers of contacts whose rows already have an outcome, by that outcome."""
@@ -223,7 +244,8 @@ class Settlement:
     def _end_or_undo(self, sent: SentFile, *, is_whole: bool) -> None:
         is_written = False
         try:
-            self._end(sent, is_whole=is_whole)
+            with self._all_or_nothing():
+                self._end(sent, is_whole=is_whole)
             is_written = True
         finally:
             if not is_written:  # for example, the journal's database has failed: another process must settle the file

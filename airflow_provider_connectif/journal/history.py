@@ -87,6 +87,17 @@ class History:
         """Number of lines that wait to be written."""
         return len(self._new) + len(self._kept) + len(self._corrected)
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """The place in the waiting lines, for :meth:`back_to`."""
+        return len(self._new), len(self._corrected)
+
+    def back_to(self, place: tuple[int, int]) -> None:
+        """Withdraw the lines that were added since :attr:`place` had a value and are not written yet."""
+        new, corrected = place
+        self._counts.subtract(line["outcome"] for line in self._new[new:])
+        del self._new[new:], self._corrected[corrected:]
+
     def continue_attempt(self, connection: sa.Connection, attempt: int) -> None:
         """Continue an attempt that another process has begun: add lines to those of that process.
 

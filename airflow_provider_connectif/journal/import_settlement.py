@@ -59,8 +59,7 @@ def refuse_contacts(
                 _refuse_parts(connection, lines, counted_as, parts[first : first + _PARTS_AT_ONCE], ranked)
         lines.plan.save_in(connection, state)
 
-    lines.write_beside(write)
-    lines.commit()
+    lines.commit_with(write)
 
 
 def _refuse_parts(
@@ -166,8 +165,7 @@ def settle_files(
             of_files.drop(connection, ended)
         lines.plan.save_in(connection, state)
 
-    lines.write_beside(write)
-    lines.commit()
+    lines.commit_with(write)
     if history is not None:
         for outcome, _, rows, _ in listed:
             history.note_group(outcome, rows)

@@ -98,6 +98,8 @@ class ImportState:
     :param removals_left: whether contacts that left the source still wait for ``on_removed``. Only the process that has
         read the source knows these contacts.
     :param run: the other entries that a process needs to continue the run.
+    :param is_half_counted: whether contacts are being counted, or counting them broke off. Then this state must not be
+        stored: the stored one is that of before. It is not stored itself.
     """
 
     files: list[SentFile] = field(default_factory=list)
@@ -106,6 +108,7 @@ class ImportState:
     is_parked: bool = False
     run: dict[str, Any] = field(default_factory=dict)
     removals_left: bool = False
+    is_half_counted: bool = False
 
     @property
     def is_complete(self) -> bool:

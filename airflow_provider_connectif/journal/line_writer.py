@@ -118,6 +118,19 @@ class LineWriter:
         if self._gathers():
             self._beside.append(write)
 
+    def commit_with(self, write: Callable[[sa.Connection], None]) -> None:
+        """Write something else in one transaction with the collected lines. If that fails, it is not written later.
+
+        :param write: writes it; called within that transaction.
+        :raises JournalError: as :meth:`commit`.
+        """
+        self.write_beside(write)
+        try:
+            self.commit()
+        finally:
+            if write in self._beside:
+                self._beside.remove(write)
+
     def watch_requests(self, busy_since: Callable[[], float | None]) -> None:
         """Let erasures know since when requests may be running, or about to be sent, without their knowledge.
 

@@ -70,6 +70,13 @@ class RowHistory(Protocol):
     ) -> None:
         """Replace the outcome of a row that was added before."""
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """The place in the lines that wait to be written."""
+
+    def back_to(self, place: tuple[int, int]) -> None:
+        """Withdraw the lines that were added since :attr:`place` had a value and are not written yet."""
+
 
 class Report:
     """The report of one run, over all its processes.

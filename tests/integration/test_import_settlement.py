@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_provider_connectif.imports import report, settlement
 from tests.support.histories import assert_agrees
@@ -62,6 +63,68 @@ def test_killed_when_the_rejected_contacts_of_a_report_are_recorded(
     assert_agrees(journal.query, "dag/night", run.summary)
     assert len(path.read_text().splitlines()) == 3
     assert len(uploaded(strict)) == 1
+
+
+@pytest.mark.parametrize("name", ["refuse_contacts", "settle_files"])
+def test_stopped_between_counting_contacts_and_recording_them(
+    name: str, strict: StrictServer, journal: JournalDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By ``execution_timeout``, or by Ctrl-C: the next attempt counts them once."""
+    strict.update(import_zero=False)
+    arguments = {"rows": with_zeros(30, 3, 5, 7), "failure_budget": 3, **BY_JOURNAL}
+
+    def stopped(*_: object, **__: object) -> None:
+        raise AirflowTaskTimeout("the time has passed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(settlement, name, stopped)
+        with pytest.raises(AirflowTaskTimeout):
+            import_rows("night", **arguments)
+
+    run = import_rows("night", tries_before=1, **arguments)
+
+    assert run.state == "success", run.error
+    assert (run.summary["imported"], run.summary["rejected"]) == (27, 3)
+    assert_agrees(journal.query, "dag/night", run.summary)
+    assert import_rows("next", **arguments).summary["unchanged"] == 27
+    assert len(uploaded(strict)) == 1
+
+
+@pytest.mark.parametrize("is_deferred", [False, True], ids=["on its worker", "after a deferral"])
+def test_a_journal_that_cannot_record_contacts_is_asked_again_by_the_next_attempt(
+    is_deferred: bool, strict: StrictServer, journal: JournalDatabase
+) -> None:
+    strict.update(import_zero=False)
+    import_rows("before", rows=rows(1, begin=500), **BY_JOURNAL)
+    journal.query(
+        "create trigger broken before insert on connectif_journal begin select raise(abort, 'disk I/O error'); end"
+    )
+    arguments = {"rows": with_zeros(30, 3, 5, 7), "failure_budget": 3, **BY_JOURNAL}
+    first = import_over_deferral("night", **arguments)[-1] if is_deferred else import_rows("night", **arguments)
+    assert first.state == "up_for_retry"
+    journal.query("drop trigger broken")
+
+    run = import_rows("night", tries_before=1, **arguments)
+
+    assert run.state == "success", run.error
+    assert (run.summary["imported"], run.summary["rejected"]) == (27, 3)
+    assert_agrees(journal.query, "dag/night", run.summary)
+    assert import_rows("next", **arguments).summary["unchanged"] == 27
+    assert len(uploaded(strict)) == 1
+
+
+def test_a_full_disk_of_the_rejects_file_lets_the_next_attempt_count_rejected_contacts_once(
+    strict: StrictServer, journal: JournalDatabase, tmp_path: Path
+) -> None:
+    strict.update(import_zero=False)
+    arguments = {"rows": with_zeros(30, 3, 5, 7), "failure_budget": 3, **BY_JOURNAL}
+    assert import_rows("night", rejects_path="/dev/full", **arguments).state == "up_for_retry"
+
+    run = import_rows("night", tries_before=1, **arguments)
+
+    assert run.state == "success", run.error
+    assert (run.summary["imported"], run.summary["rejected"]) == (27, 3)
+    assert_agrees(journal.query, "dag/night", run.summary)
 
 
 NO_PATCH = {"patch_leftovers": False, **BY_JOURNAL}

@@ -213,3 +213,29 @@ def error_reports_are_not_fetched(original, context, one, path, pause):
 )
 def contacts_that_exist_are_rejected(original, self, group, files, refusal, *, is_known):
     return original(self, group, files, (Outcome.REJECTED, refusal[1]), is_known=is_known)
+
+
+# Counted in part
+
+
+IMPORTS.value(
+    "a state that is counted in part may be stored",
+    "imports.settlement:Settlement._all_or_nothing",
+    "contextmanager(lambda self: (nothing for nothing in (None,)))",
+    _ENDS + "test_a_state_that_is_counted_in_part_is_not_to_be_stored",
+)
+IMPORTS.value(
+    "lines of the history cannot be withdrawn",
+    "journal.history:History.back_to",
+    "lambda self, place: None",
+    "test_history.py::test_lines_that_are_withdrawn_are_not_written_and_leave_room",
+)
+
+
+@IMPORTS.instead_of(
+    "journal.line_writer:LineWriter.commit_with",
+    "test_history.py::test_what_was_to_be_written_with_the_lines_is_not_written_after_it_has_failed",
+)
+def what_has_failed_is_written_later(original, self, write):
+    self.write_beside(write)
+    self.commit()

@@ -14,6 +14,7 @@ from airflow_provider_connectif.journal.history_retention import delete_in_piece
 from airflow_provider_connectif.journal.left_behind import ChangesLeft
 from airflow_provider_connectif.journal.store import Journal
 from airflow_provider_connectif.records.changes import Patch
+from airflow_provider_connectif.records.outcomes import JournalError
 from airflow_provider_connectif.reporting.verdict import Verdict
 from tests.unit.conftest import OpenJournal
 
@@ -44,6 +45,32 @@ def test_lines_are_bounded_for_each_outcome(open_journal: OpenJournal) -> None:
     journal.close(Verdict.SUCCESS)
     created = [("user0", "created"), ("user1", "created")]
     assert lines(journal) == [*created, (None, "rejected"), (None, "undelivered"), (None, "undelivered")]
+
+
+def test_lines_that_are_withdrawn_are_not_written_and_leave_room(open_journal: OpenJournal) -> None:
+    journal = open_journal(history_lines=2)
+    history = history_of(journal)
+    history.add("created", "ana")
+    place = history.place
+    history.add("created", "bea")
+    history.correct("created", "undelivered", "ana")
+    history.back_to(place)
+    assert history.add("created", "cleo")
+    journal.close(Verdict.SUCCESS)
+    assert lines(journal) == [("ana", "created"), ("cleo", "created")]
+
+
+def test_what_was_to_be_written_with_the_lines_is_not_written_after_it_has_failed(open_journal: OpenJournal) -> None:
+    journal, calls = open_journal(), []
+
+    def write(_: sa.Connection) -> None:
+        calls.append(1)
+        raise sa.exc.OperationalError("", None, Exception())
+
+    with pytest.raises(JournalError):
+        journal.lines.commit_with(write)
+    journal.close(Verdict.TRY_AGAIN)
+    assert calls == [1]
 
 
 def test_a_line_has_the_names_of_properties_and_no_value(open_journal: OpenJournal) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -124,6 +124,7 @@ class Night:
         self.watch = Watch(self.context, self.clock)
         self.account = ImportTally(report_of_run)
         self.account.report.tally.read = ROWS
+        self.as_saved: Callable[[], dict[str, Any]] = dict
         self._folder = folder
 
     @contextmanager
@@ -135,7 +136,9 @@ class Night:
                 PendingChange(Patch(n, email(n), {"_name": "x"}, {"email": email(n)}), email(n)) for n in range(ROWS)
             )
             contacts = PlannedContacts(Split(changes, MAPPING, self.rules), self.state, files, None)
-            yield Settlement(self.context, self.watch, self.state, contacts, None, self.account, self._folder, dict)
+            yield Settlement(
+                self.context, self.watch, self.state, contacts, None, self.account, self._folder, self.as_saved
+            )
 
     def settle(self) -> int:
         with self.settlement() as settlement:
@@ -195,6 +198,31 @@ def test_each_end_of_an_import(
     assert sent.is_settled
     assert sent.is_failed is (verdict is Verdict.TRY_AGAIN)
     assert sent.is_whole is (counts == {"imported": ROWS})
+
+
+@pytest.mark.parametrize("ends_at", [0, 1], ids=["the first import", "the second import"])
+def test_a_state_that_is_counted_in_part_is_not_to_be_stored(ends_at: int, tmp_path: Path) -> None:
+    """The process may end at any moment: by ``execution_timeout``, or since the journal's database fails."""
+    night = Night(tmp_path, [DONE], [DONE], groups=[Group([0], ROWS), Group([1], ROWS)])
+    left = [None] * ends_at
+
+    def as_saved() -> dict[str, Any]:
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        return {}
+
+    night.as_saved = as_saved
+    with pytest.raises(KeyboardInterrupt):
+        night.settle()
+    assert night.state.is_half_counted
+    assert [sent.is_settled for sent in night.state.files] == [True] * ends_at + [False] * (2 - ends_at)
+
+
+def test_a_state_that_is_counted_whole_may_be_stored(tmp_path: Path) -> None:
+    night = Night(tmp_path, [DONE])
+    night.settle()
+    assert not night.state.is_half_counted
 
 
 def test_an_import_that_keeps_contacts_counts_the_others_as_not_taken(tmp_path: Path) -> None:
