@@ -177,7 +177,8 @@ class RequestSink:
         if (deferral := self.deferral) is not None:
             try:
                 self._park(self._journal, deferral.until)
-            except JournalError:
+            except JournalError as error:
+                self._report.cause = str(error)
                 self._journal.close(verdict, keyless=keyless)
                 raise
             if self.deferral is not None:

@@ -25,7 +25,7 @@ from airflow_provider_connectif.imports.watch import listed
 from airflow_provider_connectif.imports.work_folder import IMPORT_PREFIX, work_folder
 from airflow_provider_connectif.journal.pending import PendingChanges
 from airflow_provider_connectif.records.deferrals import Deferral
-from airflow_provider_connectif.records.outcomes import Error, Outcome, Stop, StopKind
+from airflow_provider_connectif.records.outcomes import Error, JournalError, Outcome, Stop, StopKind
 from airflow_provider_connectif.reporting import wording
 from airflow_provider_connectif.reporting.counts import NOT_UPLOADED
 from airflow_provider_connectif.reporting.formats import clock, iso_time
@@ -197,7 +197,13 @@ class ImportSink:
                     job.save()
         finally:
             if journal is not None and job.is_deferred:
-                journal.park(job.saved_state(), self._waiting.deadline)
+                try:
+                    journal.park(job.saved_state(), self._waiting.deadline)
+                except JournalError as error:
+                    job.is_deferred = False
+                    self._context.report.cause = str(error)
+                    journal.close(Verdict.TRY_AGAIN, keyless=keyless, keeps_plan=True)
+                    raise
             elif journal is not None:
                 journal.close(verdict, keyless=keyless, keeps_plan=not job.is_loaded or is_kept)
 

@@ -243,7 +243,7 @@ class ImportJob:
         """Note the contacts of files without a result: they count as undelivered if the run ends early."""
         if self._journal is not None:
             lines = self._journal.plan.import_lines
-            self._journal.left_behind = ContactsOfFilesLeft(lines, lambda: self.state.rows_left)
+            self._journal.left_behind = ContactsOfFilesLeft(lines, lambda: self.state)
 
     def _settlement(self, folder: Path, contacts: ContactsOfFiles | None) -> Settlement:
         return Settlement(
@@ -313,6 +313,9 @@ class ImportJob:
         return self._rules.deferrable and self._journal is not None and not self.tally.failures
 
     def _describe_next_attempt(self) -> str:
-        """Describe what the next attempt does if imports are still open then; empty if that is not known."""
-        is_known = self._journal is not None and self.state.is_complete and self.state.open_ids
+        """Describe what the next attempt does if imports are still open then; empty if that is not known, or if there
+        will be none.
+        """
+        is_final = any(failure.final for failure in self.tally.failures)
+        is_known = self._journal is not None and self.state.is_complete and self.state.open_ids and not is_final
         return "The next attempt waits for the same imports and uploads nothing" if is_known else ""

@@ -151,6 +151,12 @@ class ImportState:
         return {number for number, group in enumerate(self.groups) if not left.isdisjoint(group.files)}
 
     @property
+    def groups_uploaded(self) -> set[int]:
+        """Return the numbers of groups with a part in a file that is or may be at Connectif."""
+        uploaded = {sent.file for sent in self.files if sent.is_open or sent.import_id is not None}
+        return {number for number, group in enumerate(self.groups) if not uploaded.isdisjoint(group.files)}
+
+    @property
     def rows_left(self) -> dict[int, int]:
         """Return the number of contacts without an outcome, by the number of their group."""
         return {

@@ -11,12 +11,15 @@ import sqlalchemy as sa
 
 from airflow_provider_connectif.journal.history import History
 from airflow_provider_connectif.journal.import_lines import ImportLines
+from airflow_provider_connectif.journal.import_state import ImportState
 from airflow_provider_connectif.journal.lines import NOTED
 from airflow_provider_connectif.journal.run_lines import RunLines
 from airflow_provider_connectif.journal.states import UNDELIVERED, outcome_columns
 from airflow_provider_connectif.records.changes import Patch
 from airflow_provider_connectif.records.outcomes import PendingError
 
+_NOT_SENT = "not sent: {reason}"
+_NO_RESULT = "the result of its import is not known: {reason}"
 _WITHIN_S = 5.0  # a task that must stop has to end
 
 
@@ -28,7 +31,7 @@ class LeftBehind(Protocol):
 
         The history may list only a part of them. The count in the table of runs is exact.
 
-        :param reason: why the run ended early.
+        :param reason: why the run ended early. What is recorded says before it how far the changes came.
         """
 
 
@@ -56,7 +59,7 @@ class ChangesLeft:
         """See :meth:`LeftBehind.note`."""
         # The run has ended with the error of their file: its end must be recorded, also without the list.
         with suppress(PendingError):
-            self._note(lines, history, reason)
+            self._note(lines, history, _NOT_SENT.format(reason=reason))
 
     def _note(self, lines: RunLines, history: History, reason: str) -> None:
         until, seen = self._clock() + _WITHIN_S, set()
@@ -88,18 +91,23 @@ class ContactsOfFilesLeft:
     """Records the contacts of files that were not uploaded, or whose imports have not ended.
 
     :param import_lines: the contacts of the run's files in the journal's database.
-    :param rows: returns the number of contacts without an outcome, by the number of their group.
+    :param state: the state of the run's imports.
     """
 
-    def __init__(self, import_lines: ImportLines, rows: Callable[[], Mapping[int, int]]) -> None:
+    def __init__(self, import_lines: ImportLines, state: Callable[[], ImportState]) -> None:
         self._import_lines = import_lines
-        self._rows = rows
+        self._state = state
 
     def note(self, lines: RunLines, history: History, reason: str) -> None:
-        """See :meth:`LeftBehind.note`. One statement writes all lines, and one the history."""
-        rows, database = self._rows(), lines.database
-        if not rows:
-            return
+        """See :meth:`LeftBehind.note`. One statement writes all lines of a reason, and one the history."""
+        rows, uploaded = self._state().rows_left, self._state().groups_uploaded
+        for words, is_uploaded in ((_NO_RESULT, True), (_NOT_SENT, False)):
+            some = {number: count for number, count in rows.items() if (number in uploaded) is is_uploaded}
+            if some:
+                self._note(lines, history, some, words.format(reason=reason))
+
+    def _note(self, lines: RunLines, history: History, rows: Mapping[int, int], reason: str) -> None:
+        database = lines.database
         names = {"sync_id": lines.sync_id, "run_id": lines.run_id, "generation": lines.generation}
         values = {**names, **outcome_columns(UNDELIVERED, None, reason)}
         which = self._import_lines.rows_of(list(rows))

@@ -24,6 +24,7 @@ from airflow_provider_connectif.reporting.verdict import (
 from airflow_provider_connectif.runs.sink import Sink
 
 _FAILURES = (Verdict.FAILED, Verdict.TRY_AGAIN)
+_STRICTEST_FIRST = (*_FAILURES, Verdict.SKIPPED, Verdict.SUCCESS)
 
 
 class Ending:
@@ -179,11 +180,13 @@ class Ending:
         undelivered = tally.outcomes[Outcome.UNDELIVERED]
         if self._unsettled < 0:
             return unaccounted_verdict(tally.read, self._unsettled)
+        ends = [(Verdict.FAILED if failure.final else Verdict.TRY_AGAIN, failure.words) for failure in self._failures]
         if self.stop is not None:
-            return stop_verdict(self.stop, self._scope or self._sink.scope, self._account)
-        if failures := self._failures:
-            words = _sentences([failure.words for failure in failures])
-            return Verdict.FAILED if any(failure.final for failure in failures) else Verdict.TRY_AGAIN, words
+            ends.insert(0, stop_verdict(self.stop, self._scope or self._sink.scope, self._account))
+        if ends:
+            # A retry would import again what somebody has cancelled, and a skip would hide what has failed.
+            verdict = min((verdict for verdict, _ in ends), key=_STRICTEST_FIRST.index)
+            return verdict, _sentences([words for _, words in ends])
         if unaccounted := self._unsettled - self.left_behind:
             return unaccounted_verdict(tally.read, unaccounted)
         found = [(Verdict.TRY_AGAIN, self._describe_undelivered(undelivered))] if undelivered else []

@@ -224,7 +224,7 @@ class Run(Generic[ResourceT]):
         self.report.left_behind = left = self._ending.left_behind
         self.report.cause = self._ending.cause if self._ending.is_broken or self.deferral is None else ""
         if self._journal is not None and left:
-            self._journal.ended_early = f"not sent: {self._ending.reason_of_early_end}"
+            self._journal.ended_early = self._ending.reason_of_early_end
 
     def _made_comparison(self, resource: ResourceT, shown: ShownKeys | None) -> Comparison | None:
         if self._journal is None or not resource.is_compared:

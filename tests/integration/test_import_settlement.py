@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import time
 from datetime import timedelta
@@ -125,6 +126,42 @@ def test_a_full_disk_of_the_rejects_file_lets_the_next_attempt_count_rejected_co
     assert run.state == "success", run.error
     assert (run.summary["imported"], run.summary["rejected"]) == (27, 3)
     assert_agrees(journal.query, "dag/night", run.summary)
+
+
+def test_a_deferral_that_cannot_be_stored_fails_the_task_and_holds_no_other_run(
+    strict: StrictServer, journal: JournalDatabase
+) -> None:
+    strict.update(import_hold="inProgress")
+    import_rows("before", rows=rows(1, begin=500), **BY_JOURNAL)
+    journal.query(
+        "create trigger broken before update on connectif_journal_claims when new.answered_until is null "
+        "begin select raise(abort, 'disk I/O error'); end"
+    )
+    run = import_rows("night", rows=rows(20), deferrable=True, **BY_JOURNAL)
+    journal.query("drop trigger broken")
+
+    assert run.state == "up_for_retry"
+    assert "pending" not in run.summary
+    assert journal.query("select * from connectif_journal_claims") == []
+    of_night = "select verdict, counts from connectif_journal_runs where run_id = 'dag/night'"
+    ((verdict, counts),) = journal.query(of_night)
+    assert (verdict, json.loads(counts)["cause"]) == ("try_again", str(run.error))
+
+    strict.update(import_hold=None)
+    again = import_rows("night", rows=rows(20), tries_before=1, **BY_JOURNAL)
+    assert (again.state, again.summary["imported"], len(uploaded(strict))) == ("success", 20, 1)
+
+
+def test_the_history_distinguishes_rows_of_a_running_import_from_rows_that_were_not_uploaded(
+    strict: StrictServer, journal: JournalDatabase
+) -> None:
+    strict.update(import_hold="inProgress", import_faults=[{"nth": [2, None], "status": 413}])
+    run = import_rows("night", rows=rows(600), max_file_bytes=9000, timeout=timedelta(seconds=1), **BY_JOURNAL)
+    assert run.state == "failed"
+    found = dict(journal.query("select reason, count(*) from connectif_journal_outcomes group by reason"))
+    why = "the run ended early"
+    assert found.keys() == {f"the result of its import is not known: {why}", f"not sent: {why}"}
+    assert sum(found.values()) == 600
 
 
 NO_PATCH = {"patch_leftovers": False, **BY_JOURNAL}

@@ -155,3 +155,11 @@ def a_failed_run_logs_no_end(original, self, end):
 def a_deferral_that_does_not_follow_has_no_cause(original, self, error):
     if self._journal is not None:
         self._journal.end_parked(Verdict.TRY_AGAIN)
+
+
+RUNS.value(
+    "an early end hides a failed import",
+    "runs.ending:_STRICTEST_FIRST",
+    "original[::-1]",
+    "test_ending.py::test_an_early_end_hides_no_failed_import",
+)

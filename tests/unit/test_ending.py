@@ -124,6 +124,27 @@ def test_each_failure_of_an_import_is_a_sentence_once() -> None:
     assert made.verdict()[1] == "import 7 has ended. The imports did not finish"
 
 
+REFUSED_KEY = Stop(StopKind.FAIL, UnauthorizedError(401))
+
+
+@pytest.mark.parametrize(
+    ("stop", "import_ends_as", "verdict"),
+    [
+        (TIMED_OUT, Verdict.FAILED, Verdict.FAILED),
+        (TIMED_OUT, Verdict.TRY_AGAIN, Verdict.TRY_AGAIN),
+        (REFUSED_KEY, Verdict.TRY_AGAIN, Verdict.FAILED),
+        (Stop(StopKind.SKIP_TASK), Verdict.TRY_AGAIN, Verdict.TRY_AGAIN),
+        (Stop(StopKind.SKIP_TASK), Verdict.FAILED, Verdict.FAILED),
+    ],
+)
+def test_an_early_end_hides_no_failed_import(stop: Stop, import_ends_as: Verdict, verdict: Verdict) -> None:
+    made = ending(3, FakeSink(stop=stop, failures=[ImportFailed(import_ends_as, "import 7 was cancelled")]), updated=1)
+    found, words = made.verdict()
+    assert (found, made.recorded) == (verdict, verdict)
+    assert words.endswith(". Import 7 was cancelled")
+    assert made.cause == words
+
+
 def test_the_verdict_is_one_sentence_without_the_reasons_of_rows() -> None:
     _, words = ending(4, budget=1, updated=2, undelivered=1, invalid=1).verdict()
     assert words == "1 row not delivered after all attempts of its request; a retry or the next run sends it again"

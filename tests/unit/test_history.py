@@ -189,7 +189,7 @@ def left_of(
 def test_what_was_not_sent_is_undelivered_once_for_each_contact(open_journal: OpenJournal) -> None:
     journal = open_journal()
     beside = Patch(9, "user9", {"_name": "Ana"}, {}, counted_as="invalid")  # its row has an outcome
-    left_of([patches(2), [*patches(3), beside]]).note(journal.lines, history_of(journal), "not sent: killed")
+    left_of([patches(2), [*patches(3), beside]]).note(journal.lines, history_of(journal), "killed")
     assert lines(journal) == [(f"user{number}", "undelivered") for number in range(3)]
     found = journal.lines.differing(dict.fromkeys(["user0", "user9"], "row"), all_differ=True)
     assert found["user9"] is None
@@ -206,7 +206,7 @@ def test_a_key_that_its_resource_cannot_read_is_not_listed(open_journal: OpenJou
         return key.lower()
 
     journal = open_journal()
-    left_of([patches(3)], same_key=same_key).note(journal.lines, history_of(journal), "not sent: killed")
+    left_of([patches(3)], same_key=same_key).note(journal.lines, history_of(journal), "killed")
     assert lines(journal) == [("user0", "undelivered"), ("user2", "undelivered")]
     journal.close()
 
@@ -214,13 +214,13 @@ def test_a_key_that_its_resource_cannot_read_is_not_listed(open_journal: OpenJou
 def test_a_run_that_was_told_to_stop_lists_what_is_left_for_five_seconds(open_journal: OpenJournal) -> None:
     journal = open_journal()
     batches = [patches(20)[start : start + 2] for start in range(0, 20, 2)]
-    left_of(batches, seconds_each=3.0).note(journal.lines, history_of(journal), "not sent: killed")
+    left_of(batches, seconds_each=3.0).note(journal.lines, history_of(journal), "killed")
     assert len(lines(journal)) == 4
     journal.close()
 
 
 def test_no_more_is_left_behind_than_the_history_takes(open_journal: OpenJournal) -> None:
     journal = open_journal(history_lines=3)
-    left_of([patches(9)]).note(journal.lines, history_of(journal), "not sent: killed")
+    left_of([patches(9)]).note(journal.lines, history_of(journal), "killed")
     assert len(lines(journal)) == 3
     journal.close()
