@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC
 from typing import Any, BinaryIO, cast
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, ObjectStoragePath
 
 from airflow_provider_connectif.api.errors import RunFailed
+from airflow_provider_connectif.reporting.folding import FoldedLog
+from airflow_provider_connectif.reporting.rejects import only_logged
 
+_LOG = FoldedLog(logging.getLogger(__name__))
 _IN_MEMORY = 1024 * 1024
 _LONGEST_RUN_S = 86_400.0
 # The store is unknown, or its connection or package is missing.
@@ -72,18 +76,28 @@ class RejectsFile:
     def __enter__(self) -> RejectsFile:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Close the file, and remove it if it is local and empty after :meth:`reset`.
+    def __exit__(self, kind: object, error: BaseException | None, *_: object) -> None:
+        """Close the file. An error in the block comes before one of closing, which is then only logged.
+
+        :raises RejectsNotWritten: as :meth:`close`.
+        """
+        with nullcontext() if error is None else only_logged(_LOG, self._name):
+            self.close()
+
+    def close(self) -> None:
+        """Close the file, and remove it if it is local and empty after :meth:`reset`. The next line opens it again.
 
         :raises RejectsNotWritten: the lines that were still in memory cannot be written.
         """
         file, self._file = self._file, None
         if file is not None:
+            self._appends = True
             with _errors_of_the_disk(self._name):
                 file.close()
         if self._is_empty and self._is_local:
-            _delete(cast(Any, self._path).path)
             self._is_empty = False
+            with suppress(FileNotFoundError):  # somebody else has removed it
+                _delete(cast(Any, self._path).path)
 
     def write(self, text: str, /) -> None:
         """Append text.
@@ -105,7 +119,7 @@ class RejectsFile:
 
         :raises RejectsPathError: the path cannot be written.
         """
-        self.__exit__()
+        self.close()
         self._appends = False
         self._empty()
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any, Protocol
 from uuid import UUID
 
+from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.records.values import MOST_BITS, VALUE_ERRORS, safe_text
+from airflow_provider_connectif.reporting import wording
+from airflow_provider_connectif.reporting.folding import Log
 
 _DEEPEST = 20  # levels of nesting that are written
 _KINDS_WITH_TEXT = frozenset((date, datetime, time, Decimal, UUID))
@@ -27,6 +31,9 @@ class TextSink(Protocol):
 
     def reset(self) -> Any:
         """Remove what an earlier process has written."""
+
+    def close(self) -> Any:
+        """Close the file. Text that is written later opens it again."""
 
 
 class Rejects:
@@ -78,6 +85,25 @@ class Rejects:
         """Write buffered lines to the file, so that they survive a kill of the process."""
         if self._sink is not None:
             self._sink.flush()
+
+    def close(self) -> None:
+        """Write buffered lines to the file, and close it."""
+        if self._sink is not None:
+            self._sink.close()
+
+
+@contextmanager
+def only_logged(log: Log, path: object) -> Iterator[None]:
+    """Log an error of the rejects file instead of raising it, since the run has ended with another error.
+
+    :param path: the path of the file, for an error that does not name it.
+    """
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - a store may raise anything, and the run's own error must reach Airflow
+        # The text of an error that is not this package's may quote what was written.
+        fault = f"rejects_path {path!r} cannot be written: {type(error).__name__}"
+        log.warning(wording.REJECTS_INCOMPLETE, str(error) if isinstance(error, RunFailed) else fault)
 
 
 def jsonable(value: Any, depth: int = 0) -> Any:

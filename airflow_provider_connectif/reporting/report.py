@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 from airflow_provider_connectif.api.errors import ConnectifHttpError
@@ -16,7 +17,7 @@ from airflow_provider_connectif.reporting.effort import Effort
 from airflow_provider_connectif.reporting.folding import Log
 from airflow_provider_connectif.reporting.progress import Progress, Publish
 from airflow_provider_connectif.reporting.reasons import public_reasons, raw_reasons
-from airflow_provider_connectif.reporting.rejects import Rejects
+from airflow_provider_connectif.reporting.rejects import Rejects, only_logged
 from airflow_provider_connectif.reporting.requests import Imported
 from airflow_provider_connectif.reporting.run_columns import run_columns
 from airflow_provider_connectif.reporting.shown import ShownCounts
@@ -165,6 +166,14 @@ class Report:
     def written_rejects_path(self) -> str | None:
         """Path of the rejects file; ``None`` if it has no row."""
         return self._rejects_path if self.rejects.lines else None
+
+    def close_rejects(self, error: BaseException | None = None) -> None:
+        """Close the rejects file.
+
+        :param error: the error that has ended the run. Then an error of the file is only logged.
+        """
+        with nullcontext() if error is None else only_logged(self.log, self._rejects_path):
+            self.rejects.close()
 
     def refuse(
         self,

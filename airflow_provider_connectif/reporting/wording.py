@@ -178,6 +178,11 @@ CHECK_STOPPED = "Stopped early, checked %s, no %s sent: %s"
 
 # The end
 
+REJECTS_INCOMPLETE = (
+    "Not all refused rows are in the rejects file: %s\n"
+    "  This does not change how the task ends\n"
+    "  Before the next run, check the disk or the store, or change rejects_path"
+)
 NOT_DELIVERED = "Rows not delivered, by reason:"
 NOT_TO_DELIVER = "Rows that would not be delivered, by reason:"
 NOT_OVERWRITTEN = (

@@ -93,11 +93,12 @@ class Run(Generic[ResourceT]):
             try:
                 if self._beginning.open(self.sink, self.resource, self._is_to_stop):
                     self._work(open_source)
-                report.rejects.flush()  # before the journal says how the run has ended
+                report.close_rejects()  # before the journal says how the run has ended
                 self._note_complete_read()
                 ending.come_to_its_end()
             except BaseException as error:
                 ending.break_off(error)
+                report.close_rejects(error)
                 raise
             finally:
                 try:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from airflow_provider_connectif.api.client import ConnectifClient
 from airflow_provider_connectif.operators.contacts import ContactPatchOperator
 from airflow_provider_connectif.operators.rejects_file import RejectsFile, RejectsNotWritten, RejectsPathError
+from tests.support.journals import JournalDatabase, journal_database
 from tests.support.strict_server import StrictServer
+from tests.support.task_logs import provider_lines, provider_records
 from tests.support.task_runs import Run
 
 Runs = Callable[..., Run]
@@ -177,3 +181,99 @@ def test_what_is_no_file_of_its_own_is_not_deleted(tmp_path: Path) -> None:
     with RejectsFile("/dev/full") as device:
         device.reset()
     assert Path("/dev/full").is_char_device()
+
+
+@pytest.fixture
+def journal(request: pytest.FixtureRequest, airflow_db: None) -> JournalDatabase:
+    return journal_database("sqlite", request)
+
+
+@pytest.fixture
+def log(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """The messages since the last call."""
+
+    def messages() -> list[str]:
+        return provider_lines("".join(capfd.readouterr())) or provider_records(caplog.records)
+
+    return messages
+
+
+def end_of(journal: JournalDatabase) -> tuple[str, str | None]:
+    """The verdict and the cause that the journal has of the only run."""
+    ((verdict, counts),) = journal.query("select verdict, counts from connectif_journal_runs")
+    return verdict, json.loads(counts).get("cause")
+
+
+INCOMPLETE = (
+    "Not all refused rows are in the rejects file: rejects_path '/dev/full' cannot be written: No space left on device"
+)
+
+
+def test_a_guard_stays_the_end_though_the_disk_is_full(
+    strict: StrictServer, run: Runs, journal: JournalDatabase, log: Callable[[], list[str]]
+) -> None:
+    end = run(rows=[GOOD, BAD], min_rows=500, rejects_path="/dev/full", journal_conn_id="journal")
+    assert (end.state, str(end.error).startswith("The plan exceeds a guard")) == ("failed", True)
+    assert end_of(journal) == ("failed", str(end.error))
+    messages = [message.partition("\n")[0] for message in log()]
+    assert messages.index(INCOMPLETE) < len(messages) - 1
+    assert messages[-1].startswith("Failed: 2 rows read, ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict", "cause"),
+    [
+        (RuntimeError, "try_again", "RuntimeError"),
+        (AirflowSkipException, "skipped", None),
+        (AirflowFailException, "failed", "AirflowFailException"),
+    ],
+)
+def test_an_authors_exception_stays_the_end_though_the_disk_is_full(
+    kind: type[Exception],
+    verdict: str,
+    cause: str | None,
+    strict: StrictServer,
+    run: Runs,
+    journal: JournalDatabase,
+    log: Callable[[], list[str]],
+) -> None:
+    class Rows:
+        def __iter__(self) -> Iterator[dict[str, Any]]:
+            yield from (GOOD, BAD)
+            raise kind("the author's")
+
+    with pytest.raises(kind, match="the author's"):
+        raise run(rows=Rows(), rejects_path="/dev/full", journal_conn_id="journal").error or AssertionError
+    assert end_of(journal) == (verdict, cause)
+    assert INCOMPLETE in [message.partition("\n")[0] for message in log()]
+
+
+def test_a_failure_of_the_journal_stays_the_end_though_the_disk_is_full(
+    strict: StrictServer, run: Runs, journal: JournalDatabase
+) -> None:
+    arguments = {"kind": "ContactImportOperator", "rejects_path": "/dev/full", "journal_conn_id": "journal"}
+    run(rows=[GOOD], **arguments)
+    journal.query(
+        "create trigger broken before insert on connectif_journal_outcomes "
+        "begin select raise(abort, 'disk I/O error'); end"
+    )
+    end = run(rows=[{**GOOD, "visits": 2}, BAD], **arguments)
+    assert (end.state, str(end.error).startswith("the journal's database failed")) == ("up_for_retry", True)
+
+
+def test_an_empty_file_that_somebody_has_removed_is_no_failure(strict: StrictServer, run: Runs, tmp_path: Path) -> None:
+    path = tmp_path / "rejects.jsonl"
+    with RejectsFile(str(path)) as file:
+        file.reset()
+        path.unlink()
+    assert not path.exists()
+
+
+def test_a_line_after_the_file_was_closed_follows_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "rejects.jsonl"
+    with RejectsFile(str(path)) as file:
+        file.reset()
+        file.write("1\n")
+        file.close()
+        file.write("2\n")
+    assert path.read_text() == "1\n2\n"

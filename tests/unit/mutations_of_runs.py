@@ -163,3 +163,30 @@ RUNS.value(
     "original[::-1]",
     "test_ending.py::test_an_early_end_hides_no_failed_import",
 )
+
+
+_LAST = "test_errors_at_the_end.py::"
+
+
+@RUNS.instead_of(
+    "operators.rejects_file:RejectsFile.__exit__",
+    _LAST + "test_an_error_of_the_block_comes_before_one_of_closing_the_file",
+)
+def an_error_of_closing_the_rejects_file_replaces_that_of_the_run(original, self, kind, error, *rest):
+    self.close()
+
+
+@RUNS.instead_of(
+    "reporting.report:Report.close_rejects",
+    _LAST + "test_the_warning_about_the_file_comes_before_the_end_of_the_run",
+)
+def an_error_of_the_rejects_file_ends_a_run_that_has_another_error(original, self, error):
+    original(self)
+
+
+@RUNS.instead_of(
+    "reporting.report:Report.close_rejects",
+    _LAST + "test_a_file_that_cannot_be_closed_ends_a_run_without_another_error",
+)
+def a_rejects_file_that_cannot_be_closed_is_only_logged(original, self, error=None):
+    original(self, error or OSError())
