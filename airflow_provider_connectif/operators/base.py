@@ -208,6 +208,7 @@ class SyncOperator(SyncArguments):
         self._run = None
         self._source = None
         show_link(self, start.context)
+        failure: RunFailed | None = None
         other: BaseException | None = None
         try:
             failure = self._carry_out(start, check_only=check_only)
@@ -221,13 +222,33 @@ class SyncOperator(SyncArguments):
             self._keep_progress(ProgressStore(start.context), summary)
             # An incomplete summary must not replace the summary that was pushed at the deferral.
             if self._run.sink.summary_is_complete if self._run else not start.comes_back:
-                start.context["ti"].xcom_push(key=SUMMARY_KEY, value=summary)
+                self._push_summary(start, summary, failure if other is None else other)
             if other is not None:
                 send_other_end(other, summary, start.context, self._metric_tags())
         self.outlets = report_outlets(self.outlets, start.context, summary, self._removals)
         send_end(self._run, failure, summary, start.context, self._metric_tags())
         self._end(start, failure)
         return summary
+
+    def _push_summary(self, start: Start, summary: Mapping[str, Any], ended_by: BaseException | None) -> None:
+        """Push the summary to XCom. If the run has failed, an error of the push is only logged.
+
+        :param ended_by: the error that ended the run early; ``None``: there was none.
+        """
+        try:
+            start.context["ti"].xcom_push(key=SUMMARY_KEY, value=summary)
+        except Exception as error:  # raised again if the run has no failure that Airflow must get instead
+            if ended_by is None and not self._has_failed:
+                raise
+            self.log.warning(wording.SUMMARY_NOT_PUSHED, type(error).__name__)
+
+    @property
+    def _has_failed(self) -> bool:
+        """Whether the verdict on the run ends the task with an exception. A deferral has no verdict yet."""
+        from airflow_provider_connectif.reporting.verdict import Verdict
+
+        run = self._run
+        return run is not None and run.deferral is None and run.verdict()[0] is not Verdict.SUCCESS
 
     @property
     def _removals(self) -> int:

@@ -183,6 +183,11 @@ REJECTS_INCOMPLETE = (
     "  This does not change how the task ends\n"
     "  Before the next run, check the disk or the store, or change rejects_path"
 )
+SUMMARY_NOT_PUSHED = (
+    "The summary cannot be pushed to XCom (%s)\n"
+    "  This does not change how the task ends; the counts are in the log\n"
+    "  Check the XCom backend, and the connection to Airflow's API server or database"
+)
 NOT_DELIVERED = "Rows not delivered, by reason:"
 NOT_TO_DELIVER = "Rows that would not be delivered, by reason:"
 NOT_OVERWRITTEN = (

@@ -190,3 +190,19 @@ def an_error_of_the_rejects_file_ends_a_run_that_has_another_error(original, sel
 )
 def a_rejects_file_that_cannot_be_closed_is_only_logged(original, self, error=None):
     original(self, error or OSError())
+
+
+@RUNS.instead_of(
+    "operators.base:SyncOperator._push_summary",
+    _LAST + "test_the_failure_of_a_run_comes_before_a_summary_that_cannot_be_pushed",
+)
+def an_error_of_xcom_replaces_that_of_the_run(original, self, start, summary, ended_by):
+    start.context["ti"].xcom_push(key=SUMMARY_KEY, value=summary)
+
+
+RUNS.value(
+    "an error of XCom replaces the verdict on a run",
+    "operators.base:SyncOperator._has_failed",
+    "property(lambda self: False)",
+    _LAST + "test_the_failure_of_a_run_comes_before_a_summary_that_cannot_be_pushed",
+)

@@ -1,4 +1,4 @@
-"""Errors of the rejects file at the end of a task: the error that has ended the run comes before them."""
+"""Errors of the rejects file and of XCom at the end of a task: the error that has ended the run comes before them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 
 from airflow_provider_connectif.api.errors import RunFailed
 from airflow_provider_connectif.operators import rejects_file
+from airflow_provider_connectif.operators.contacts import ContactPatchOperator
+from airflow_provider_connectif.operators.parts import Start
 from airflow_provider_connectif.operators.rejects_file import RejectsFile, RejectsNotWritten
 from airflow_provider_connectif.reporting.verdict import Verdict
 from tests.unit.test_run import Night
@@ -103,3 +106,53 @@ def test_a_file_that_cannot_be_closed_ends_a_run_without_another_error() -> None
     with pytest.raises(RejectsNotWritten):
         night.run()
     assert night.run_of.verdict() == (Verdict.TRY_AGAIN, FULL)
+
+
+class BrokenXCom:
+    """A task instance whose XComs cannot be pushed."""
+
+    task_id, map_index, try_number, max_tries = "patch", -1, 1, 0
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        raise ConnectionError("no XCom for ana@example.com")
+
+
+class Operator(ContactPatchOperator):
+    """An operator whose run has ended in some way."""
+
+    failure: RunFailed | None = None
+    verdict: tuple[Verdict, str] | None = None
+
+    def _carry_out(self, *_: Any, **__: Any) -> RunFailed | None:
+        if self.verdict is not None:
+            self._run = Night(None).run_of
+            self._run.verdict = lambda: self.verdict  # type: ignore[method-assign,assignment]
+        return self.failure
+
+
+@pytest.mark.parametrize(
+    ("failure", "verdict", "raised"),
+    [
+        (RunFailed("the key is refused", final=True), None, AirflowFailException),
+        (RunFailed("the disk is full"), None, AirflowException),
+        (None, (Verdict.FAILED, "1 row refused"), AirflowFailException),
+        (None, (Verdict.TRY_AGAIN, "1 row not delivered"), AirflowException),
+        (None, (Verdict.SKIPPED, "on_response says so"), AirflowSkipException),
+        (None, (Verdict.SUCCESS, ""), ConnectionError),
+        (None, None, ConnectionError),
+    ],
+)
+def test_the_failure_of_a_run_comes_before_a_summary_that_cannot_be_pushed(
+    failure: RunFailed | None, verdict: Any, raised: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Lines()
+    monkeypatch.setattr(Operator, "log", log)
+    operator = Operator(task_id="patch", rows=[])
+    operator.failure, operator.verdict = failure, verdict
+    with pytest.raises(raised) as caught:
+        operator._run_and_report(Start({"ti": BrokenXCom()}), check_only=None)
+    assert type(caught.value) is raised
+    if raised is not ConnectionError:
+        assert str(caught.value) == (str(failure) if verdict is None else verdict[1])
+    expected = [] if raised is ConnectionError else ["The summary cannot be pushed to XCom (ConnectionError)"]
+    assert [line.split("\n")[0] for line in log.warnings] == expected
