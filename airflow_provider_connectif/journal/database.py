@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 from airflow_provider_connectif.api.clock import SYSTEM_CLOCK, Clock
 from airflow_provider_connectif.journal.dialects import dialect_named, sqlstate
 from airflow_provider_connectif.journal.faults import check_not_newer, check_tables, faults_of, is_about_tables
+from airflow_provider_connectif.journal.interruptions import reveal_interruption
 from airflow_provider_connectif.journal.migrations import MIGRATIONS
 from airflow_provider_connectif.journal.tables import RECORDS_SINCE, SPELLING, VERSION, columns_of, journal_tables
 from airflow_provider_connectif.records.outcomes import JournalError
@@ -113,12 +115,12 @@ class JournalDatabase:
         avoids deadlocks, since it locks gaps between rows.
 
         :param final_kinds: kinds of errors that another attempt would meet again.
-        :raises JournalError: the action failed.
+        :raises JournalError: the action failed. An interruption of the task, such as its time limit, is raised itself.
         """
         setting: str | None = None
         words, is_final = "", False
         try:
-            return self._despite_deadlocks(action)
+            return reveal_interruption(lambda: self._despite_deadlocks(action))
         except sa.exc.SQLAlchemyError as error:
             cause = getattr(error, "orig", None)
             state = "" if cause is None else sqlstate(cause)
@@ -201,7 +203,7 @@ class JournalDatabase:
 
     def _faults(self) -> list[str]:
         try:
-            return faults_of(self.engine, self.tables.metadata.sorted_tables)
+            return reveal_interruption(lambda: faults_of(self.engine, self.tables.metadata.sorted_tables))
         except sa.exc.SQLAlchemyError:
             return []  # the first error is sufficient
 
@@ -211,7 +213,7 @@ class JournalDatabase:
             if read_only or (version is not None and version >= VERSION):
                 break
             try:
-                self._migrate(version)
+                reveal_interruption(partial(self._migrate, version))
             except (sa.exc.IntegrityError, sa.exc.OperationalError, sa.exc.ProgrammingError):
                 # Another task may create the tables at the same moment. An error that stays is raised.
                 if attempt == _TRIES_TO_CREATE - 1:

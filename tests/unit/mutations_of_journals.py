@@ -10,6 +10,7 @@ JOURNALS = Mutations()
 # The claim to a sync
 
 _LEASE = "test_lease.py::"
+_INTERRUPTED = "test_interruptions.py::"
 
 
 @JOURNALS.instead_of("journal.lease:Lease.take", _LEASE + "test_another_run_is_held_off_and_tasks_of_one_run_are_not")
@@ -100,6 +101,36 @@ JOURNALS.value(
 @JOURNALS.instead_of("journal.lease:wait_for_claim", _LEASE + "test_who_was_told_to_stop_waits_for_no_claim")
 def who_was_told_to_stop_waits_for_a_claim(original, take, stopped, tell, *, may_defer, clock):
     return original(take, lambda: False, tell, may_defer=may_defer, clock=clock)
+
+
+# The database
+
+
+@JOURNALS.instead_of(
+    "journal.database:reveal_interruption",
+    _INTERRUPTED + "test_a_time_limit_while_the_journal_is_opened_is_no_wrong_setting",
+    _INTERRUPTED + "test_a_time_limit_while_the_tables_are_created_does_not_count_as_another_task",
+    _INTERRUPTED + "test_a_time_limit_while_the_faults_of_tables_are_searched_ends_the_search",
+)
+def an_interruption_is_taken_for_an_error_of_the_database(original, action):
+    return action()
+
+
+@JOURNALS.instead_of(
+    "journal.interruptions:_interruption_behind",
+    _INTERRUPTED + "test_an_error_while_a_time_limit_is_handled_is_an_error_of_the_database",
+)
+def an_interruption_that_is_being_handled_is_raised_again(original, error, handled):
+    return original(error, None)
+
+
+@JOURNALS.instead_of(
+    "journal.interruptions:_interruption_behind",
+    _INTERRUPTED + "test_the_end_of_a_generator_is_no_interruption",
+)
+def the_end_of_a_generator_is_an_interruption(original, error, handled):
+    context = error.__context__
+    return context if isinstance(context, GeneratorExit) else original(error, handled)
 
 
 # Confirm
