@@ -155,9 +155,10 @@ class Lease:
             claim = {"sync_id": self._sync_id, "run_id": self._run_id, "task": self._task, "holder": self._holder}
             connection.execute(sa.insert(self._claims), {**claim, "lease_until": now + LEASE_S, "answered_until": now})
         self.generation = generation
+        # In this order: after an interruption at any of these steps, release() finds the claim and its thread.
+        self._is_held = True
         self._keeper = threading.Thread(target=self._keep, name="connectif-lease", daemon=True)
         self._keeper.start()
-        self._is_held = True
         return None
 
     def park(self, until: float) -> None:
@@ -199,7 +200,8 @@ class Lease:
             with self._ending:
                 self._is_to_end = True
                 self._ending.notify()
-            self._keeper.join()
+            if self._keeper.is_alive():  # an interruption may have come before its start, and join() would fail
+                self._keeper.join()
             self._keeper = None
 
     def _next_generation(self, connection: sa.Connection) -> int:

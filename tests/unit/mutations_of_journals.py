@@ -103,6 +103,14 @@ def who_was_told_to_stop_waits_for_a_claim(original, take, stopped, tell, *, may
     return original(take, lambda: False, tell, may_defer=may_defer, clock=clock)
 
 
+@JOURNALS.instead_of(
+    "journal.lease:Lease._stop_keeping", _INTERRUPTED + "test_a_claim_whose_thread_was_not_started_is_released"
+)
+def a_thread_that_was_not_started_is_waited_for(original, self):
+    if self._keeper is not None:
+        self._keeper.join()
+
+
 # The database
 
 

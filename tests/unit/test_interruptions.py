@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from sqlalchemy.pool import QueuePool
 
 from airflow_provider_connectif.databases.read_errors import broken_setting
 from airflow_provider_connectif.journal.database import JournalDatabase
+from airflow_provider_connectif.journal.lease import Lease
 from airflow_provider_connectif.records.outcomes import JournalError
 
 
@@ -103,3 +105,20 @@ def test_the_end_of_a_generator_is_no_interruption(engine: sa.Engine) -> None:
 
     with pytest.raises(JournalError):
         JournalDatabase(engine, "journal").guarded(read_one)
+
+
+def test_a_claim_whose_thread_was_not_started_is_released(engine: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = JournalDatabase(engine, "journal")
+    journal.create()
+    lease = Lease(engine, journal.tables, "nightly", "monday", "patch")
+
+    def interrupted(_: threading.Thread) -> None:
+        raise TimeLimit
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(TimeLimit):
+        lease.take()
+    monkeypatch.undo()
+    lease.release()
+    assert journal.rows(sa.select(journal.tables.claims)) == []
+    journal.close()
