@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,7 +48,7 @@ def work_folder(prefix: str, parent: Path | None = None, *, nothing_sent: bool =
         try:
             yield folder
         finally:
-            shutil.rmtree(folder)
+            _remove(folder)
 
 
 @contextmanager
@@ -81,13 +82,16 @@ def _parent_of(folder: Path) -> Path:
 
 def _made_in(parent: Path, prefix: str) -> tuple[Path, IO[bytes]]:
     """Create a folder, and return it with its locked file."""
-    made = Path(tempfile.mkdtemp(prefix=_MADE, dir=parent))
+    # Named beforehand, and not by tempfile: the task's time limit may interrupt any line, also the one that creates the
+    # folder.
+    made = parent / f"{_MADE}{uuid.uuid4().hex}"
     try:
+        made.mkdir(0o700)
         lock = (made / _LOCK).open("wb")
         fcntl.flock(lock, fcntl.LOCK_EX)
         # The folder gets its final name only after it is locked, so no other process takes it for an abandoned one.
         return made.rename(made.with_name(prefix + made.name.removeprefix(_MADE))), lock
-    except OSError:
+    except BaseException:
         shutil.rmtree(made, ignore_errors=True)  # no later process looks for a folder of this name
         raise
 
@@ -97,9 +101,23 @@ def _remove_abandoned(prefix: str, parent: Path) -> None:
         try:
             is_ours = not folder.is_symlink() and folder.stat().st_uid == os.geteuid()
             if is_ours and _is_abandoned(folder):
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder)
         except OSError:
             continue  # another process has removed the folder in the meantime, or it is another kind of folder
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder. If that is interrupted, a later process removes the rest, since the lock's file goes last."""
+    for entry in list(folder.iterdir()):
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name != _LOCK:
+            entry.unlink(missing_ok=True)
+    lock, name = str(folder / _LOCK), str(folder)  # a Path would be converted in Python, which can be interrupted
+    try:
+        os.unlink(lock)
+    finally:
+        os.rmdir(name)
 
 
 def _is_abandoned(folder: Path) -> bool:

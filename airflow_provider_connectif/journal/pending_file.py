@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -134,15 +135,20 @@ class PendingFile:
         return f"{describe_bytes(size_bytes)} in {str(self._folder)!r}"
 
     def _opened(self) -> sqlite3.Connection:
+        # Named beforehand, and not by tempfile: the task's time limit may interrupt any line, also the one that creates
+        # the file.
+        name = os.path.join(self._folder, f"connectif-pending-{uuid.uuid4().hex}")
         try:
-            handle, name = tempfile.mkstemp(prefix="connectif-pending-", dir=self._folder)
-            os.close(handle)
             try:
+                os.close(os.open(name, os.O_CREAT | os.O_EXCL, 0o600))
                 database = sqlite3.connect(name, isolation_level=None, check_same_thread=False)
                 # After the first write the file stays open, and no longer needs a name.
                 database.executescript(_SCHEMA)
             finally:
-                os.unlink(name)
+                try:  # noqa: SIM105 - suppress() is written in Python, so an interruption could come before the unlink
+                    os.unlink(name)
+                except FileNotFoundError:  # the file could not be created
+                    pass
         except (OSError, sqlite3.Error) as error:
             advice = SPACE_ADVICE if _is_full(error) else FOLDER_ADVICE
             raise PendingError(

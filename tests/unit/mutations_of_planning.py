@@ -204,6 +204,21 @@ def another_folder_will_do(original, self):
 
 
 @PLANNING.instead_of(
+    "journal.pending_file:PendingFile._opened",
+    "test_interruptions.py::test_an_interruption_leaves_no_file_of_pending_changes",
+)
+def a_file_is_unlinked_only_after_it_has_a_name(original, self):
+    handle, name = tempfile.mkstemp(prefix="connectif-pending-", dir=self._folder)
+    os.close(handle)
+    try:
+        database = sqlite3.connect(name, isolation_level=None, check_same_thread=False)
+        database.executescript(_SCHEMA)
+    finally:
+        os.unlink(name)
+    return database
+
+
+@PLANNING.instead_of(
     "journal.pending:PendingChanges._merged",
     _PENDING + "test_several_rows_of_a_contact_are_one_change_with_the_later_values",
 )

@@ -175,3 +175,20 @@ def errors_of_the_system_are_passed_on(original, folder, size_bytes=None, *, not
 )
 def the_folder_that_is_gone_is_named(original, folder):
     return folder
+
+
+_LEFT = "test_interruptions.py::test_an_interruption_leaves_no_folder_that_the_next_process_does_not_remove"
+
+
+@UPLOADS.instead_of("imports.work_folder:_made_in", _LEFT)
+def a_folder_that_was_not_locked_yet_is_left_behind(original, parent, prefix):
+    made = Path(tempfile.mkdtemp(prefix=_MADE, dir=parent))
+    lock = (made / _LOCK).open("wb")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return made.rename(made.with_name(prefix + made.name.removeprefix(_MADE))), lock
+
+
+@UPLOADS.instead_of("imports.work_folder:_remove", _LEFT)
+def the_file_of_the_lock_may_go_first(original, folder):
+    (folder / _LOCK).unlink()
+    shutil.rmtree(folder)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
+import sys
+import tempfile
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,13 @@ import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool
 
 from airflow_provider_connectif.databases.read_errors import broken_setting
+from airflow_provider_connectif.imports.work_folder import work_folder
 from airflow_provider_connectif.journal.database import JournalDatabase
 from airflow_provider_connectif.journal.lease import Lease
+from airflow_provider_connectif.journal.pending_file import PendingFile
 from airflow_provider_connectif.records.outcomes import JournalError
+
+PREFIX = "connectif-test-"
 
 
 class TimeLimit(BaseException):
@@ -122,3 +129,51 @@ def test_a_claim_whose_thread_was_not_started_is_released(engine: sa.Engine, mon
     lease.release()
     assert journal.rows(sa.select(journal.tables.claims)) == []
     journal.close()
+
+
+def interrupt_everywhere(action: Callable[[], None]) -> Iterator[int]:
+    """Run an action again and again, and interrupt it at its first call, its second one, and so on.
+
+    Python handles a signal where a function of Python begins, and where one of C returns.
+    """
+    for place in itertools.count(1):
+        left = iter(range(1, place))
+
+        def interrupt(_: Any, event: str, __: Any, left: Iterator[int] = left) -> None:
+            if event in ("call", "c_return") and next(left, None) is None:
+                sys.setprofile(None)
+                raise TimeLimit
+
+        try:
+            sys.setprofile(interrupt)
+            action()
+            sys.setprofile(None)
+            return
+        except TimeLimit:
+            pass
+        yield place
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interruption_leaves_no_file_of_pending_changes(tmp_path: Path) -> None:
+    places = 0
+    for places in interrupt_everywhere(lambda: PendingFile(tmp_path, 1_000_000).close()):
+        assert list(tmp_path.iterdir()) == [], places
+    assert places > 5
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interruption_leaves_no_folder_that_the_next_process_does_not_remove(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def use() -> None:
+        with work_folder(PREFIX) as folder:
+            (folder / "1.csv").touch()
+
+    places = 0
+    for places in interrupt_everywhere(use):
+        with work_folder(PREFIX) as folder:
+            assert list(tmp_path.iterdir()) == [folder], places
+    assert places > 20
