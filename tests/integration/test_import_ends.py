@@ -170,21 +170,11 @@ def test_a_cancelled_import_is_left_to_people(strict: StrictServer, run_import: 
     assert len(strict.uploads) == 1
 
 
-def test_a_cancelled_import_is_named_also_if_the_key_is_refused_then(
-    strict: StrictServer, run_import: Importer
-) -> None:
-    faults = [{"nth": [1, 1], "end": "cancelled", "at_rows": 3}, {"nth": [2, 2], "hold": "inProgress"}]
-    strict.update(import_faults=[*faults, {"on": "GET", "nth": [4, None], "status": 401}])
-    run = run_import(rows=rows(600), max_file_bytes=9000)
-    assert run.state == "failed"
-    assert "refused the API key (401)" in str(run.error)
-    assert "was cancelled in the app after 3 of" in str(run.error)
-
-
+@pytest.mark.slow
 def test_a_task_that_fails_for_good_announces_no_next_attempt(strict: StrictServer, run_import: Importer) -> None:
     faults = [{"nth": [1, 1], "hold": "inProgress"}, {"nth": [2, 2], "end": "cancelled", "at_rows": 3}]
     strict.update(import_faults=faults)
-    run = run_import(rows=rows(600), max_file_bytes=9000, timeout=timedelta(seconds=1))
+    run = run_import(rows=rows(600), max_file_bytes=9000, timeout=timedelta(seconds=5))
     assert run.state == "failed"
     assert "was cancelled in the app" in str(run.error)
     assert "The imports did not finish within timeout" in str(run.error)

@@ -156,7 +156,7 @@ def test_the_history_distinguishes_rows_of_a_running_import_from_rows_that_were_
     strict: StrictServer, journal: JournalDatabase
 ) -> None:
     strict.update(import_hold="inProgress", import_faults=[{"nth": [2, None], "status": 413}])
-    run = import_rows("night", rows=rows(600), max_file_bytes=9000, timeout=timedelta(seconds=1), **BY_JOURNAL)
+    run = import_rows("night", rows=rows(600), max_file_bytes=9000, timeout=timedelta(seconds=4), **BY_JOURNAL)
     assert run.state == "failed"
     found = dict(journal.query("select reason, count(*) from connectif_journal_outcomes group by reason"))
     why = "the run ended early"
