@@ -36,7 +36,7 @@ class SystemClock:
 
     def sleep(self, seconds: float) -> None:
         """Wait for some seconds."""
-        # Unit tests pass a clock that does not sleep.
+        # The one place that sleeps: every other one calls this method of a clock that it was given.
         time.sleep(seconds)
 
     def wait(self, condition: threading.Condition, seconds: float) -> None:

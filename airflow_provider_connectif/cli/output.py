@@ -93,7 +93,7 @@ def pairs(entries: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _show_table(form: str, rows: Rows) -> None:
     from airflow.cli.simple_table import AirflowConsole
     from rich.markup import escape
-    from tabulate import tabulate  # type: ignore[import-untyped]  # a requirement of Airflow
+    from tabulate import tabulate  # type: ignore[import-untyped]  # has no types; Airflow requires it
 
     printable = [{name: _encodable(_printable(value)) for name, value in row.items()} for row in rows]
     console = AirflowConsole(highlight=False, emoji=False)

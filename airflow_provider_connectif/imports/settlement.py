@@ -210,15 +210,14 @@ class Settlement:
         If it breaks off, because the journal's database fails or the task is stopped, nothing of the step is stored.
         Another process then finds these imports as they were, and counts them again.
         """
-        history, is_recorded = self._tally.report.history, False
+        history = self._tally.report.history
         place = (0, 0) if history is None else history.place
         self._state.is_half_counted = True
         try:
             yield
-            is_recorded = True
             self._state.is_half_counted = False
         finally:
-            if not is_recorded and history is not None:
+            if self._state.is_half_counted and history is not None:
                 history.back_to(place)
 
     def _alone(self, contacts: Iterable[Found]) -> dict[str, list[int]]:
@@ -242,13 +241,11 @@ class Settlement:
         return is_first
 
     def _end_or_undo(self, sent: SentFile, *, is_whole: bool) -> None:
-        is_written = False
         try:
             with self._all_or_nothing():
                 self._end(sent, is_whole=is_whole)
-            is_written = True
         finally:
-            if not is_written:  # for example, the journal's database has failed: another process must settle the file
+            if self._state.is_half_counted:  # another process must settle the file
                 sent.is_settled = sent.is_finished = sent.is_failed = False
 
     def _end(self, sent: SentFile, *, is_whole: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -147,14 +147,12 @@ class ImportState:
     @property
     def groups_left(self) -> set[int]:
         """Return the numbers of groups with a part in a file that is not uploaded yet."""
-        left = {sent.file for sent in self.files if sent.import_id is None}
-        return {number for number, group in enumerate(self.groups) if not left.isdisjoint(group.files)}
+        return self._groups_with(sent.file for sent in self.files if sent.import_id is None)
 
     @property
     def groups_uploaded(self) -> set[int]:
         """Return the numbers of groups with a part in a file that is or may be at Connectif."""
-        uploaded = {sent.file for sent in self.files if sent.is_open or sent.import_id is not None}
-        return {number for number, group in enumerate(self.groups) if not uploaded.isdisjoint(group.files)}
+        return self._groups_with(sent.file for sent in self.files if sent.is_open or sent.import_id is not None)
 
     @property
     def rows_left(self) -> dict[int, int]:
@@ -164,6 +162,11 @@ class ImportState:
             for number, group in enumerate(self.groups)
             if not group.is_counted and group.counted_as is None
         }
+
+    def _groups_with(self, files: Iterable[int]) -> set[int]:
+        """Return the numbers of groups with a part in at least one of some files."""
+        some = set(files)
+        return {number for number, group in enumerate(self.groups) if not some.isdisjoint(group.files)}
 
     def groups_in(self, file: int) -> list[int]:
         """Return the numbers of groups with a part in a file."""

@@ -12,10 +12,7 @@ from airflow_provider_connectif.contacts.removal import OnRemoved, checked_on_re
 from airflow_provider_connectif.delivery.response_policy import ResponsePolicy
 from airflow_provider_connectif.imports.limits import DEFAULT_FILE_BYTES
 from airflow_provider_connectif.operators.contacts import ContactPatchOperator
-from airflow_provider_connectif.operators.import_arguments import (
-    check_import_arguments,
-    refuse_on_create,
-)
+from airflow_provider_connectif.operators.import_arguments import check_import_arguments, refuse_on_create
 from airflow_provider_connectif.operators.parts import Parts, Start
 from airflow_provider_connectif.operators.switches import final_where_mapped
 from airflow_provider_connectif.reporting.formats import describe_seconds
