@@ -16,13 +16,14 @@ from airflow_provider_connectif.journal.patch_columns import (
 )
 from airflow_provider_connectif.journal.properties import entries_of, marked_kept, only, refused_marks, updated
 from airflow_provider_connectif.journal.run_lines import RunLines
-from airflow_provider_connectif.journal.states import IN_DOUBT, INVALID, REJECTED, UNDELIVERED
+from airflow_provider_connectif.journal.states import IN_DOUBT, INVALID, LEFT, REJECTED, UNDELIVERED
 from airflow_provider_connectif.records.changes import Digests, Patch
 from airflow_provider_connectif.records.outcomes import Outcome, Settled
 from airflow_provider_connectif.records.resource import Resource
 
 _ACCEPTED = (Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED)
 _NOT_SENT = "not sent before the run ended"
+_BY_POLICY = "rejected by on_response"
 _KILLED = "in doubt: the process ended before the response; it may have arrived"
 
 
@@ -139,7 +140,7 @@ class Confirmation:
             return False
         key = self._same_key(patch.key)
         if patch.removal is not None:
-            self._settle_removal(key, settled, patch.digests)
+            self._settle_removal(key, settled, patch.digests, status, "; ".join(reasons))
             return False
         is_known = False
         if settled.outcome is Outcome.SUPPRESSED:
@@ -174,10 +175,11 @@ class Confirmation:
         elif settled.outcome in (Outcome.REJECTED, Outcome.SKIPPED) and patch.counted_as is None:
             self._lines.note(key, REJECTED, status, reason)
 
-    def _settle_removal(self, key: str, settled: Settled, digests: Digests) -> None:
+    def _settle_removal(self, key: str, settled: Settled, digests: Digests, status: int | None, reason: str) -> None:
         """Write the outcome for a contact that left the source.
 
-        After a failure, the next complete read finds the contact again.
+        After a failure, the next complete read finds the contact again. A line in the state ``left`` needs a reason for
+        that: without one, a read has only counted the contact.
         """
         if settled.outcome in _ACCEPTED or settled.outcome is Outcome.SKIPPED:
             is_there = settled.patch.removal == "patch" and bool(settled.patch.whole)
@@ -189,9 +191,13 @@ class Confirmation:
             sent = settled.patch.key if is_there else None
             self._lines.remove(key, digests._replace(properties=column), sent=sent)
         elif settled.outcome is Outcome.UNDELIVERED:
+            self._lines.note(key, UNDELIVERED, status, reason)
             self._lines.leave_in_doubt([key])
-        elif settled.alone is None and settled.tries == 1 and key in self._restorable:
-            self._lines.restore_properties(key, with_kept(unchanged(settled.patch), settled.patch))
+        else:
+            if settled.alone is None and settled.tries == 1 and key in self._restorable:
+                self._lines.restore_properties(key, with_kept(unchanged(settled.patch), settled.patch))
+            if settled.outcome is Outcome.REJECTED:  # not if it is suppressed: an erasure deletes the line
+                self._lines.note(key, LEFT, status, reason or _BY_POLICY)
         self._restorable.discard(key)
         if settled.patch.place is not None:
             self._lines.settle_planned(settled.patch.place)

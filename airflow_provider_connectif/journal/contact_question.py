@@ -147,6 +147,7 @@ class ContactQuestion:
                 is_pending=is_pending,
                 is_in_import=is_in_import,
                 is_suppressed=bool(self._suppressed),
+                has_reason=last is not None and last.reason is not None,
             ),
             is_in_import,
         )

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from airflow_provider_connectif.journal.database import JournalDatabase
-from airflow_provider_connectif.journal.states import GONE
+from airflow_provider_connectif.journal.states import GONE, LEFT
 from airflow_provider_connectif.records.reads import Asker, Keyless, LastRead, Reads
 
 
@@ -125,9 +125,16 @@ class ReadRecord:
         return int(self._database.read(lambda connection: connection.execute(query).scalar_one())) > 1
 
     def _known(self) -> int:
+        """Return the number of contacts that shares are shares of: those that have not left the source.
+
+        A contact whose ``on_removed`` was rejected counts, too: the next run counts it among those that left.
+        """
         lines = self._lines.c
+        is_rejected = sa.and_(lines.state == LEFT, lines.reason.is_not(None))
         query = sa.select(sa.func.count()).where(
-            lines.sync_id == self._sync_id, lines.delivered_at.is_not(None), lines.state.not_in(GONE)
+            lines.sync_id == self._sync_id,
+            lines.delivered_at.is_not(None),
+            sa.or_(lines.state.not_in(GONE), is_rejected),
         )
         return int(self._database.read(lambda connection: connection.execute(query).scalar_one()))
 

@@ -25,7 +25,8 @@ class LeftLine(NamedTuple):
     ``is_marked``: whether an earlier read has marked the contact as left. ``generation``: the generation of the process
     that wrote the line last; if ``is_marked``, it has marked the contact. ``delivered_generation``: the generation of
     the process that last delivered the contact; ``None`` in lines of an older version. ``spelling``: see the module
-    "spellings".
+    "spellings". ``is_rejected``: whether the last outcome is that Connectif rejected the request of ``on_removed``;
+    such a contact is not marked.
     """
 
     key: str
@@ -34,6 +35,7 @@ class LeftLine(NamedTuple):
     generation: int
     delivered_generation: int | None
     spelling: str | None = None
+    is_rejected: bool = False
 
 
 class LeftLines:
@@ -128,17 +130,18 @@ class LeftLines:
 
     def _lines_of(self, keys: Sequence[str]) -> list[LeftLine]:
         lines = self._lines.c
-        of_state = (lines.state, lines.generation, lines.delivered_generation)
+        of_state = (lines.state, lines.reason, lines.generation, lines.delivered_generation)
         columns = (lines.contact_key, lines.properties, *of_state, self._database.tables.spelling)
         query = sa.select(*columns).where(lines.sync_id == self._sync_id, lines.contact_key.in_(keys))
         return [
             LeftLine(
                 line.contact_key,
                 None if line.properties is None else bytes(line.properties),
-                line.state == LEFT,
+                line.state == LEFT and line.reason is None,
                 line.generation,
                 line.delivered_generation,
                 line.spelling,
+                line.state == LEFT and line.reason is not None,
             )
             for line in self._database.rows(query)
         ]

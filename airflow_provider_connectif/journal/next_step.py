@@ -72,7 +72,7 @@ _INVALID = NextStep(
 )
 _UNDELIVERED = NextStep(
     Action.COMPARE,
-    "The part of the row that Connectif has not accepted is sent.",
+    "What Connectif has not accepted is sent.",
     "The last run gave up on the contact, or ended before its turn.",
 )
 _HELD_IN_DOUBT = NextStep(
@@ -90,6 +90,12 @@ _LEFT = NextStep(
     "While the source does not have the contact, nothing is sent unless the operator has on_removed: that is carried "
     "out once, when its conditions are met. If the contact comes back, its row is compared and sent.",
     "The contact is no longer in the source, and nothing was done about that at Connectif.",
+)
+_LEFT_REJECTED = NextStep(
+    Action.SEND,
+    "on_removed is carried out again, when its conditions are met. If the contact comes back, its row is compared and "
+    "sent.",
+    "The contact is no longer in the source, and Connectif has rejected the request of on_removed.",
 )
 _REMOVED = NextStep(
     Action.NOTHING,
@@ -119,6 +125,7 @@ def next_step(
     is_pending: bool,
     is_in_import: bool = False,
     is_suppressed: bool = False,
+    has_reason: bool = False,
 ) -> NextStep:
     """Return the next run's action for a contact.
 
@@ -129,6 +136,7 @@ def next_step(
     :param is_pending: whether a deferred task still has to send a change of the contact.
     :param is_in_import: whether the contact is in an import whose result is not recorded yet.
     :param is_suppressed: whether the person is on the suppression list.
+    :param has_reason: whether the line has the reason of its last outcome.
     """
     if is_suppressed:
         return _SUPPRESSED
@@ -144,6 +152,8 @@ def next_step(
         return _HELD_IN_DOUBT if is_held else _IN_DOUBT
     if state == ACKNOWLEDGED:
         return _CHANGED_ONLY if knows_row else _PROPERTIES_ONLY if knows_properties else _UNKNOWN_PROPERTIES
+    if state == LEFT and has_reason:
+        return _LEFT_REJECTED
     if state in _OTHERS:
         return _OTHERS[state]
     return NextStep(

@@ -18,7 +18,10 @@ UNDELIVERED = "undelivered"
 IN_DOUBT = "in_doubt"
 """The row was sent, or about to be sent, and no response was recorded."""
 LEFT = "left"
-"""The contact is no longer in the source; ``on_removed`` was not carried out."""
+"""The contact is no longer in the source; ``on_removed`` was not carried out.
+
+If the line has a reason, Connectif has rejected the request of ``on_removed``, and the next complete read repeats it.
+"""
 REMOVED = "removed"
 """The contact is no longer in the source, and ``on_removed`` was carried out."""
 GONE = (LEFT, REMOVED)

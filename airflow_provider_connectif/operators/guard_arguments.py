@@ -14,14 +14,16 @@ class GuardArguments(BaseOperator):
     """Limits on the plan of a run; they need a journal. If one is exceeded, the task fails before it sends anything.
 
     A limit is a whole number of contacts (int) or a share (float from 0 to 1). A share is a share of the contacts that
-    the sync knew after its last run that sent the whole plan, whether that run succeeded or failed. Until there is such
-    a run, a share sets no limit. A share above 0.0 allows at least one contact. Airflow does not retry a task that a
-    guard stops.
+    the sync knew after its last run that sent the whole plan, whether that run succeeded or failed: those that it has
+    delivered and that have not left the source. A contact whose ``on_removed`` failed still belongs to them, since the
+    next run counts it among those that left once more. Until there is such a run, a share sets no limit. A share above
+    0.0 allows at least one contact. Airflow does not retry a task that a guard stops.
 
     :param max_created: the most contacts that the sync has not delivered before; some may exist at Connectif.
     :param max_changed: the most contacts that the sync has delivered before and whose properties differ now. Contacts
         that are sent only because of ``full_refresh`` do not count.
-    :param max_removed: the most contacts that left the source since the last complete read.
+    :param max_removed: the most contacts that left the source since the last complete read. A contact that left earlier
+        counts, too, if ``on_removed`` is carried out for it in this run, or has failed for it.
     :param max_lowered: the most contacts with a consent below the value that Connectif accepted last. A share above 0.0
         always allows 20 contacts.
     :param max_raised: the most contacts with a consent above the value that Connectif accepted last. A share above 0.0

@@ -56,7 +56,10 @@ class Departures:
         self.are_of_others = are_of_others(self._asker, self._last)
         """Whether the contacts that seem to have left may be those of another task."""
         self.count = 0
-        """Number of contacts that left since the last complete read, and earlier ones whose change is planned now."""
+        """Number of contacts that left since the last complete read, and earlier ones whose change is planned now.
+
+        A contact whose ``on_removed`` was rejected counts again, in any case: guards still count it as known, too.
+        """
         self.earlier = 0
         """Number of those in :attr:`count` that left before the last complete read."""
         self.postponed = 0
@@ -87,7 +90,7 @@ class Departures:
         :param changes: the changes of the run, which has read its last row.
         :raises PendingError: the changes cannot be stored.
         """
-        before, new, unmarked = changes.place, 0, 0
+        before, new, not_new, unmarked = changes.place, 0, 0, 0
         for batch in self._journal.left.missing(self._shown):
             due = [line for line in batch if self._is_due(line)]
             certain = [line for line in due if not self._may_be_there(line)]
@@ -98,16 +101,17 @@ class Departures:
             self.shared += len(shared)
             self.sharing.update(*shared.values())
             new += sum(map(self._is_new, batch))
+            not_new += sum(not self._is_new(line) for line in followed)
             unmarked += sum(not line.is_marked for line in batch)
-            self.earlier += len(followed) - sum(map(self._is_new, followed))
+            self.earlier += sum(left_earlier(line, self._last) for line in followed)
             self._unmarked -= sum(not line.is_marked for line in followed)
         if self._journal.reads.has_changed():
             # Another task reads for the sync at the same time: the contacts that it delivers are not in this source.
             self.only_counted = self.only_counted or ANOTHER_TASK
             self.are_of_others = True
             changes.drop_since(before)
-            self.earlier = self._unmarked = self.postponed = self.shared = 0
-        self.count = self.earlier + new
+            not_new = self.earlier = self._unmarked = self.postponed = self.shared = 0
+        self.count = new + not_new
         self._unmarked += unmarked
 
     def mark(self) -> None:
@@ -177,6 +181,11 @@ def are_of_others(asker: Asker, last: LastRead | None) -> bool:
         return last is not None
     # If only the question differs, this task itself has begun a new series.
     return dict(last.identity) == dict(asker.identity) and not last.is_of(asker)
+
+
+def left_earlier(line: LeftLine, last: LastRead | None) -> bool:
+    """Whether a contact was already missing in the last complete read. Pure."""
+    return (line.is_marked or line.is_rejected) and last is not None and line.generation <= last.generation
 
 
 ANOTHER_TASK = "another task has read for this sync since the last complete read"

@@ -85,6 +85,53 @@ def whoever_is_marked_was_shown_before(original, line, asker, last):
     return True
 
 
+_LEFT_LINES = "test_left_lines.py::"
+_REJECTED_IS_KNOWN = _LEFT_LINES + "test_a_rejected_removal_counts_as_known_until_a_read_only_counts_its_contact"
+
+GUARDED.value("a rejected removal is not known", "journal.last_read:LEFT", "'none'", _REJECTED_IS_KNOWN)
+GUARDED.value("whoever left is known", "journal.last_read:GONE", "('removed',)", _REJECTED_IS_KNOWN)
+
+
+@GUARDED.instead_of("journal.left_lines:LeftLines._lines_of", _REJECTED_IS_KNOWN)
+def a_rejected_removal_is_marked(original, self, keys):
+    return [line._replace(is_marked=line.is_marked or line.is_rejected) for line in original(self, keys)]
+
+
+@GUARDED.instead_of("runs.departures:left_earlier", _DEPARTURES + "test_who_left_before_the_last_complete_read")
+def a_rejected_removal_left_just_now(original, line, last):
+    return original(line, last) and not line.is_rejected
+
+
+_REMOVAL = _LEFT_LINES + "test_the_line_of_a_removal_says_what_happened"
+
+
+@GUARDED.instead_of("journal.confirmation:Confirmation._settle_removal", _REMOVAL)
+def a_rejected_removal_leaves_no_trace(original, self, key, settled, digests, status, reason):
+    outcome = Outcome.SUPPRESSED if settled.outcome is Outcome.REJECTED else settled.outcome
+    original(self, key, Settled(**{**settled.__dict__, "outcome": outcome}), digests, status, reason)
+
+
+@GUARDED.instead_of("journal.confirmation:Confirmation._settle_removal", _REMOVAL)
+def a_suppressed_removal_is_rejected(original, self, key, settled, digests, status, reason):
+    outcome = Outcome.REJECTED if settled.outcome is Outcome.SUPPRESSED else settled.outcome
+    original(self, key, Settled(**{**settled.__dict__, "outcome": outcome}), digests, status, reason)
+
+
+@GUARDED.instead_of("journal.confirmation:Confirmation._settle_removal", _REMOVAL)
+def an_undelivered_removal_stays_in_doubt(original, self, key, settled, digests, status, reason):
+    if settled.outcome is not Outcome.UNDELIVERED:
+        original(self, key, settled, digests, status, reason)
+
+
+GUARDED.value("a rejection by the policy has no reason", "journal.confirmation:_BY_POLICY", "''", _REMOVAL)
+GUARDED.value(
+    "a rejected removal was only counted",
+    "journal.next_step:_LEFT_REJECTED",
+    "_LEFT",
+    "test_command_line.py::test_a_rejected_removal_is_not_called_a_missing_response",
+)
+
+
 @GUARDED.instead_of(
     "journal.shown_keys:ShownKeys._parts", _DEPARTURES + "test_keys_that_were_not_shown_are_found_in_their_order"
 )

@@ -117,6 +117,7 @@ def test_where_a_journal_is(text: str, place: JournalPlace) -> None:
         ("in_doubt", {"is_held": True}, Action.HOLD),
         ("in_doubt", {}, Action.COMPARE),
         ("left", {}, Action.NOTHING),
+        ("left", {"has_reason": True}, Action.SEND),
         ("removed", {}, Action.NOTHING),
         ("left", {"is_pending": True}, Action.SEND),
         ("in_doubt", {"is_in_import": True}, Action.COMPARE),
@@ -128,6 +129,12 @@ def test_what_the_next_run_does(state: str | None, known: dict[str, bool], actio
     assert step.action is action
     assert step.words.endswith(".")
     assert step.why.endswith(".")
+
+
+def test_a_rejected_removal_is_not_called_a_missing_response() -> None:
+    about = {"is_held": False, "knows_row": False, "knows_properties": True, "is_pending": False}
+    assert next_step("left", **about, has_reason=True).why.endswith("Connectif has rejected the request of on_removed.")
+    assert next_step("left", **about).why.endswith("nothing was done about that at Connectif.")
 
 
 def test_a_state_of_a_later_version_is_named() -> None:

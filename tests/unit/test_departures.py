@@ -13,7 +13,7 @@ from airflow_provider_connectif.journal.shown_keys import ShownKeys
 from airflow_provider_connectif.records.outcomes import Outcome, PendingError
 from airflow_provider_connectif.records.reads import Asker, Keyless, LastRead, Reads, identity_of
 from airflow_provider_connectif.reporting.verdict import Verdict, removals_verdict
-from airflow_provider_connectif.runs.departures import was_shown, why_only_counted
+from airflow_provider_connectif.runs.departures import left_earlier, was_shown, why_only_counted
 from airflow_provider_connectif.runs.plan import Plan
 
 IDENTITY = identity_of(
@@ -85,6 +85,21 @@ def test_what_else_is_only_counted() -> None:
 )
 def test_who_was_shown_by_the_question_before(left: LeftLine, *, is_shown: bool) -> None:
     assert was_shown(left, ASKER, last()) is is_shown
+
+
+@pytest.mark.parametrize(
+    ("left", "is_earlier"),
+    [
+        (line(), False),  # acknowledged: the last read contained it
+        (line(is_marked=True), True),
+        (line()._replace(is_rejected=True), True),
+        (line(4, is_marked=True), False),  # by an attempt that has not completed its read
+        (line(4)._replace(is_rejected=True), False),
+    ],
+)
+def test_who_left_before_the_last_complete_read(left: LeftLine, *, is_earlier: bool) -> None:
+    assert left_earlier(left, last()) is is_earlier
+    assert not left_earlier(left, None)
 
 
 def test_where_nobody_has_looked_only_what_the_question_delivered_was_shown() -> None:
