@@ -189,7 +189,9 @@ class Confirmation:
             column = with_kept(column, settled.patch)
             # If the contact is deleted, a row that comes back creates it with the spelling of that row.
             sent = settled.patch.key if is_there else None
-            self._lines.remove(key, digests._replace(properties=column), sent=sent)
+            if settled.outcome is not Outcome.SKIPPED:
+                status, reason = None, ""  # such as a 404: the contact to delete does not exist
+            self._lines.remove(key, digests._replace(properties=column), sent=sent, status=status, reason=reason)
         elif settled.outcome is Outcome.UNDELIVERED:
             self._lines.note(key, UNDELIVERED, status, reason)
             self._lines.leave_in_doubt([key])

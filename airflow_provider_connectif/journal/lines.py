@@ -126,7 +126,15 @@ class GatheredLines:
             **_refusal(names, row_digest, status, reason),
         }
 
-    def remove(self, key: str, names: Mapping[str, Any], digests: Digests, spelling: str | None) -> None:
+    def remove(
+        self,
+        key: str,
+        names: Mapping[str, Any],
+        digests: Digests,
+        spelling: str | None,
+        status: int | None = None,
+        reason: str | None = None,
+    ) -> None:
         """Record that a contact left the source, and that ``on_removed`` was carried out.
 
         From now on, the contact counts as not delivered. If its row comes back and is refused, ``on_removed`` is not
@@ -134,7 +142,7 @@ class GatheredLines:
         """
         self.removed[key] = {
             **names,
-            **outcome_columns(REMOVED),
+            **outcome_columns(REMOVED, status, reason),
             "row_digest": None,
             "patch_digest": None,
             "properties": digests.properties,

@@ -102,6 +102,11 @@ _REMOVED = NextStep(
     "Nothing, while the source does not have the contact. If it comes back, its row is compared and sent.",
     "The contact is no longer in the source, and that was carried out at Connectif.",
 )
+_REMOVED_SKIPPED = NextStep(
+    Action.NOTHING,
+    _REMOVED.words,
+    "The contact is no longer in the source. on_response skips the response to on_removed, so that is not repeated.",
+)
 _SUPPRESSED = NextStep(Action.NOTHING, "The row is not sent, whatever it holds.", "The contact was erased.")
 _PENDING = NextStep(
     Action.SEND,
@@ -152,8 +157,8 @@ def next_step(
         return _HELD_IN_DOUBT if is_held else _IN_DOUBT
     if state == ACKNOWLEDGED:
         return _CHANGED_ONLY if knows_row else _PROPERTIES_ONLY if knows_properties else _UNKNOWN_PROPERTIES
-    if state == LEFT and has_reason:
-        return _LEFT_REJECTED
+    if has_reason and state in _GONE_WITH_REASON:
+        return _GONE_WITH_REASON[state]
     if state in _OTHERS:
         return _OTHERS[state]
     return NextStep(
@@ -161,6 +166,7 @@ def next_step(
     )
 
 
+_GONE_WITH_REASON = {LEFT: _LEFT_REJECTED, REMOVED: _REMOVED_SKIPPED}
 _OTHERS = {
     INVALID: _INVALID,
     UNDELIVERED: _UNDELIVERED,

@@ -221,15 +221,25 @@ class RunLines(LineWriter):
         if self._gathers():
             self._gathered.confirm(key, self._names(key), digests)
 
-    def remove(self, key: str, digests: Digests, *, sent: str | None = None) -> None:
+    def remove(
+        self,
+        key: str,
+        digests: Digests,
+        *,
+        sent: str | None = None,
+        status: int | None = None,
+        reason: str | None = None,
+    ) -> None:
         """Record that ``on_removed`` was carried out for a contact that left the source.
 
         :param digests: ``properties`` has the digests that stay known.
         :param sent: the key as it was sent; ``None``: the contact is no longer at Connectif.
+        :param status: the HTTP status of a response that ``on_response`` skips.
+        :param reason: the reason in that response, without personal data.
         """
         if self._gathers():
             spelling = None if sent is None else self._spelling(key, sent)
-            self._gathered.remove(key, self._names(key), digests, spelling)
+            self._gathered.remove(key, self._names(key), digests, spelling, status, reason)
 
     def reject(self, key: str, row_digest: str, status: int | None, reason: str, *, is_written: bool = False) -> None:
         """Record that Connectif has rejected a row.

@@ -23,7 +23,10 @@ LEFT = "left"
 If the line has a reason, Connectif has rejected the request of ``on_removed``, and the next complete read repeats it.
 """
 REMOVED = "removed"
-"""The contact is no longer in the source, and ``on_removed`` was carried out."""
+"""The contact is no longer in the source, and ``on_removed`` was carried out.
+
+If the line has a reason, ``on_response`` has skipped the response: that counts as carried out.
+"""
 GONE = (LEFT, REMOVED)
 """The states of contacts that are no longer in the source."""
 

@@ -123,11 +123,23 @@ def an_undelivered_removal_stays_in_doubt(original, self, key, settled, digests,
         original(self, key, settled, digests, status, reason)
 
 
+@GUARDED.instead_of("journal.confirmation:Confirmation._settle_removal", _REMOVAL)
+def a_skipped_removal_has_no_reason(original, self, key, settled, digests, status, reason):
+    is_skipped = settled.outcome is Outcome.SKIPPED
+    original(self, key, settled, digests, None if is_skipped else status, "" if is_skipped else reason)
+
+
 GUARDED.value("a rejection by the policy has no reason", "journal.confirmation:_BY_POLICY", "''", _REMOVAL)
 GUARDED.value(
+    "a skipped removal was carried out",
+    "journal.next_step:_GONE_WITH_REASON",
+    "original | {REMOVED: _REMOVED}",
+    "test_command_line.py::test_a_skipped_removal_is_not_called_carried_out",
+)
+GUARDED.value(
     "a rejected removal was only counted",
-    "journal.next_step:_LEFT_REJECTED",
-    "_LEFT",
+    "journal.next_step:_GONE_WITH_REASON",
+    "original | {LEFT: _LEFT}",
     "test_command_line.py::test_a_rejected_removal_is_not_called_a_missing_response",
 )
 

@@ -119,6 +119,7 @@ def test_where_a_journal_is(text: str, place: JournalPlace) -> None:
         ("left", {}, Action.NOTHING),
         ("left", {"has_reason": True}, Action.SEND),
         ("removed", {}, Action.NOTHING),
+        ("removed", {"has_reason": True}, Action.NOTHING),
         ("left", {"is_pending": True}, Action.SEND),
         ("in_doubt", {"is_in_import": True}, Action.COMPARE),
     ],
@@ -135,6 +136,12 @@ def test_a_rejected_removal_is_not_called_a_missing_response() -> None:
     about = {"is_held": False, "knows_row": False, "knows_properties": True, "is_pending": False}
     assert next_step("left", **about, has_reason=True).why.endswith("Connectif has rejected the request of on_removed.")
     assert next_step("left", **about).why.endswith("nothing was done about that at Connectif.")
+
+
+def test_a_skipped_removal_is_not_called_carried_out() -> None:
+    about = {"is_held": False, "knows_row": False, "knows_properties": True, "is_pending": False}
+    assert "on_response skips the response" in next_step("removed", **about, has_reason=True).why
+    assert next_step("removed", **about).why.endswith("that was carried out at Connectif.")
 
 
 def test_a_state_of_a_later_version_is_named() -> None:

@@ -55,6 +55,8 @@ def line(journal: Journal, key: str) -> tuple[str | None, int | None, str | None
         (Outcome.UNDELIVERED, 503, ("HTTP 503",), ("undelivered", 503, "HTTP 503")),
         (Outcome.SUPPRESSED, 200, (), ("acknowledged", None, None)),  # an erasure deletes the line
         (Outcome.UPDATED, 200, (), ("removed", None, None)),
+        (Outcome.UPDATED, 404, ("HTTP 404",), ("removed", None, None)),  # a deleted contact counts as carried out
+        (Outcome.SKIPPED, 409, ("HTTP 409",), ("removed", 409, "HTTP 409")),
     ],
 )
 def test_the_line_of_a_removal_says_what_happened(

@@ -225,6 +225,20 @@ def test_a_removal_that_is_rejected_after_an_import_is_left(
     assert night("3", warehouse, KEYS[1:], name="Anna").summary["removed"] == 1
 
 
+def test_what_the_policy_skips_is_explained_and_not_repeated(
+    journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer, explained: Callable[[], dict[str, Any]]
+) -> None:
+    night("1", warehouse, KEYS[:2])
+    reject(strict, ANA)
+    assert night("2", warehouse, KEYS[1:2], on_response={422: "skip"}).state == "success"
+    found = explained()
+    assert (found["state"], found["status_code"], found["action"]) == ("removed", 422, "nothing")
+    assert "HTTP 422" in found["reason"]
+    assert "on_response skips the response to on_removed" in found["why"]
+    strict.take_log()
+    assert (night("3", warehouse, KEYS[1:2]).plan["removed"], requests(strict)) == (0, [])
+
+
 def test_what_the_policy_rejects_counts_as_rejected(
     journal: JournalDatabase, warehouse: Warehouse, strict: StrictServer
 ) -> None:
