@@ -12,6 +12,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
+from operator import itemgetter
 from types import SimpleNamespace
 from typing import Any
 
@@ -141,9 +142,11 @@ class PostgresValues(RawValues):
 
     def column(self, rows: Iterable[Sequence[bytes | None]], position: int) -> list[Any]:
         """Return the values of one column."""
-        texts = [row[position] for row in rows]
+        texts = list(map(itemgetter(position), rows))
         load = self._loaders[self._oids[position]].load
         try:
+            if all(texts):  # the usual case for a key
+                return list(map(load, texts))
             return [None if text is None else load(text) for text in texts]
         except Exception:  # noqa: BLE001 - as above
             return [self._value(text, position) for text in texts]

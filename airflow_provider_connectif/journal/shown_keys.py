@@ -44,9 +44,9 @@ class ShownKeys:
 
         :raises PendingError: the file cannot be written, for example since the disk is full. All keys are lost then.
         """
-        before = len(self._latest)
-        self._latest.extend([hash(key) for key in keys if key is not None])
-        self.count += len(self._latest) - before
+        added = array("q", [hash(key) for key in keys if key is not None])
+        self._latest.extend(added)  # an array is copied at once, a list item by item
+        self.count += len(added)
         if len(self._latest) >= _IN_MEMORY:
             self._spill()
 

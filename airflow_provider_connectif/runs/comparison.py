@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from airflow_provider_connectif.journal.differences import Differences
 from airflow_provider_connectif.journal.digests import mapping_digest
@@ -94,8 +94,10 @@ class Comparison:
         self._delivered_earlier.clear()
         keys: list[str | None] = self._identity.obvious_keys(batch)
         digests = self._identity.digests(batch)
-        asked = {key: digest for key, digest in zip(keys, digests, strict=True) if key is not None}
-        nameless = None in keys
+        by_key = dict(zip(keys, digests, strict=True))
+        nameless = None in by_key
+        by_key.pop(None, None)
+        asked = cast("dict[str, str]", by_key)
         if self._full_refresh:
             asked = dict.fromkeys(asked, _ANOTHER)
         elif nameless or len(asked) < len(keys):
@@ -142,10 +144,10 @@ class Comparison:
         self.came_back += 1
 
     def _known_digest(self, row: Row, digest: str, key: str, line: Line, *, is_settled: bool) -> str:
-        """Return the digest by which a row's line knows the row; ``digest`` if the line knows neither of two.
+        """Return the digest by which a row's line knows the row; ``digest`` if the line knows none.
 
-        The line has ``digest``, or, if an earlier version has written it, the digest of the row's converted values. An
-        acknowledged line of an earlier version gets ``digest``, so that the next run need not convert the row.
+        The line has ``digest``, or, if an earlier version has written it, a former digest. An acknowledged line of an
+        earlier version gets ``digest``, so that the next run need not convert the row.
 
         :param digest: the digest that this version makes of the row, usually from the database's texts.
         :param is_settled: whether no other row of the key is to be sent; otherwise the line stays as it is.
@@ -154,14 +156,15 @@ class Comparison:
         invalid = InvalidRows.of(line.invalid_digest)
         if digest in known or invalid.has(digest) or not (any(known) or invalid.digests):
             return digest
-        of_values = self._identity.digest(row)
-        if of_values not in known and not invalid.has(of_values):
+        formers = self._identity.former_digests(row)
+        former = next((one for one in formers if one in known or invalid.has(one)), None)
+        if former is None:
             return digest
-        is_acknowledged = of_values == line.row_digest and line.state == ACKNOWLEDGED and line.refused_digest is None
+        is_acknowledged = former == line.row_digest and line.state == ACKNOWLEDGED and line.refused_digest is None
         if is_acknowledged and is_settled and line.patch_digest is not None and not self._full_refresh:
             same = Digests(digest, line.patch_digest, self.mapping_digest, line.properties)
             self._journal.lines.confirm(key, same)
-        return of_values
+        return former
 
     def outcome(self, seen: Seen) -> Outcome | None:
         """Return the outcome of a row if it is known without reading its values; otherwise ``None``."""

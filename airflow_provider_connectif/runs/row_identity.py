@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_connectif.journal.digests import RowDigester
+from airflow_provider_connectif.records.raw_rows import RawRow
 from airflow_provider_connectif.records.resource import Resource
 from airflow_provider_connectif.records.rows import Batch, Row
 
@@ -48,6 +49,12 @@ class RowIdentity:
         :param digest: the digest of the row.
         """
         return self._digester.of_invalid(row, digest) if isinstance(row, Mapping) else digest
+
+    def former_digests(self, row: Row) -> Iterator[str]:
+        """Yield the digests that earlier versions may have stored for a row of texts."""
+        if isinstance(row, RawRow) and (of_texts := self._digester.former_of_texts(row)) is not None:
+            yield of_texts
+        yield self.digest(row)
 
     def digest(self, row: Row) -> str:
         """Return the digest of a row. If its values cannot be read, the digest is random and equals no other."""

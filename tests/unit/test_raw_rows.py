@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from airflow_provider_connectif.contacts.column_values import ColumnValues
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.journal.digests import RowDigester
-from airflow_provider_connectif.records.raw_rows import RawBatch, Texts
+from airflow_provider_connectif.records.raw_rows import RawBatch, RawRow, Texts
 from airflow_provider_connectif.records.rows import InvalidRow, RowBatch
 
 INT, TEXT = 23, 25
@@ -69,6 +69,24 @@ def test_the_digests_of_texts_are_never_those_of_values(row: Texts) -> None:
 
 
 ROW = (b"ana@example.com", b"gold", b"7")
+
+
+@pytest.mark.parametrize(
+    ("row", "former"),
+    [
+        (ROW, "a47a54ca32ca71edf67b20e9d4582e42"),
+        ((b"ana@example.com", None, b""), "7325969afb48b8ad809974aa750686c2"),
+    ],
+)
+def test_the_digest_of_an_earlier_version_is_known(row: Texts, former: str) -> None:
+    (of_texts,) = RawBatch(COLUMNS, [row], Decoded())
+    assert isinstance(of_texts, RawRow)
+    assert MAPPED.former_of_texts(of_texts) == former != digest(row)
+    (of_an_author,) = RawBatch(COLUMNS, [row], Decoded(types=None))
+    assert isinstance(of_an_author, RawRow)
+    assert MAPPED.former_of_texts(of_an_author) is None  # its digest was one of values
+
+
 OTHERWISE: dict[str, dict[str, Any]] = {
     "another type": {"types": (TEXT, TEXT, INT)},
     "types that change places": {"types": (TEXT, INT, TEXT)},

@@ -122,8 +122,11 @@ def run(night: int = 1, **arguments: Any) -> Run:
     return run_operator(context=context, **(NIGHTLY | arguments))
 
 
-def as_an_earlier_version_wrote_it(server: Any, strict: StrictServer) -> dict[str, str]:
-    """Give the lines of the journal the digests of values; those that they had, by contact."""
+def as_an_earlier_version_wrote_it(server: Any, strict: StrictServer, form: str) -> dict[str, str]:
+    """Give the lines of the journal the digests of an earlier version; those that they had, by contact.
+
+    :param form: ``values`` or ``texts``.
+    """
     digester = RowDigester(ContactMapping(properties=NIGHTLY["properties"]), digest_salt(strict.connection()["host"]))
     (batch,) = batches(NIGHTLY["sql"])
     written = {}
@@ -131,7 +134,7 @@ def as_an_earlier_version_wrote_it(server: Any, strict: StrictServer) -> dict[st
         for column in ("row_digest", "refused_digest", "invalid_digest"):
             found = server.execute(
                 f"update connectif_journal set {column} = %s where contact_key = %s and {column} = %s returning 1",
-                (digester(row), row["email"], new),
+                (digester(row) if form == "values" else digester.former_of_texts(row), row["email"], new),
             ).fetchall()
             if found:
                 written[row["email"]] = new
@@ -139,7 +142,10 @@ def as_an_earlier_version_wrote_it(server: Any, strict: StrictServer) -> dict[st
 
 
 @pytest.mark.slow
-def test_digests_of_an_earlier_version_are_recognised_and_nothing_is_sent(server: Any, strict: StrictServer) -> None:
+@pytest.mark.parametrize("form", ["values", "texts"])
+def test_digests_of_an_earlier_version_are_recognised_and_nothing_is_sent(
+    form: str, server: Any, strict: StrictServer
+) -> None:
     server.execute("create table contacts (email text, name text, born date)")
     server.execute("""insert into contacts values ('a@example.com', 'Ana', '1990-01-02'), ('b@example.com', null, null),
                       ('c@example.com', '', '1991-01-02'), ('invalid@example.com', 'Eve', '12345-06-07'),
@@ -147,7 +153,7 @@ def test_digests_of_an_earlier_version_are_recognised_and_nothing_is_sent(server
     strict.update(faults=[{"keys": ["refused@example.com"], "status": 422}])
     first = run(failure_budget=2)
     assert (first.summary["created"], first.summary["invalid"], first.summary["rejected"]) == (3, 1, 1)
-    digests = as_an_earlier_version_wrote_it(server, strict)
+    digests = as_an_earlier_version_wrote_it(server, strict, form)
     assert len(digests) == 5
 
     received = strict.received
