@@ -48,12 +48,11 @@ class PlanCounts:
         if patch.removal is not None:
             self.removals += sign
             return
-        for sent in (patch.properties, patch.later) if patch.later else (patch.properties,):
-            for property_id in sent:
-                self.properties[property_id] += sign
+        for property_id in (*patch.properties, *patch.later):
+            self.properties[property_id] += sign
         if patch.standings:
             self._count_ranks(patch, sign)
-        if patch.later or patch.looks_up or patch.removal or not self._conditional.isdisjoint(patch.properties):
+        if patch.later or patch.looks_up or not self._conditional.isdisjoint(patch.properties):
             self.alone += sign * (self._resource.urgent_part(patch) is not None)
         if patch.counted_as is not None:
             return

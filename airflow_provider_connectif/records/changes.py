@@ -128,8 +128,10 @@ class Patch(NamedTuple):
         self, digests: Digests, standings: Mapping[str, Standing], *, is_new: bool, was_delivered: bool
     ) -> Patch:
         """Return the change with the journal's knowledge of it."""
-        known = (digests, self.place, is_new, self.others, was_delivered)
-        return _patch_of(Patch, (*self[:4], *known, *self[9:11], standings, *self[12:]))
+        fields = [*self]
+        fields[_DIGESTS], fields[_STANDINGS], fields[_IS_NEW] = digests, standings, is_new
+        fields[_WAS_DELIVERED] = was_delivered
+        return _patch_of(Patch, fields)
 
     def split(
         self,
@@ -146,12 +148,18 @@ class Patch(NamedTuple):
         :param later: wait for the response.
         :param looks_up: the next request reads the contact instead, and sends nothing.
         """
-        known = self[3:7]  # row, digests, place, is_new; self[8] is was_delivered
-        return _patch_of(Patch, (*self[:2], properties, *known, others, self[8], later, looks_up, *self[11:]))
+        fields = [*self]
+        fields[_PROPERTIES], fields[_OTHERS], fields[_LATER], fields[_LOOKS_UP] = properties, others, later, looks_up
+        return _patch_of(Patch, fields)
 
     def stands(self, property_id: str) -> Standing:
         """Return the journal's knowledge of a property; without any, the default :class:`Standing`."""
         return self.standings.get(property_id, _UNKNOWN)
+
+
+_PROPERTIES, _OTHERS, _LATER, _LOOKS_UP = map(Patch._fields.index, ("properties", "others", "later", "looks_up"))
+_DIGESTS, _STANDINGS, _IS_NEW = map(Patch._fields.index, ("digests", "standings", "is_new"))
+_WAS_DELIVERED = Patch._fields.index("was_delivered")
 
 
 def conditions_of(patch: Patch) -> dict[str, Any] | None:

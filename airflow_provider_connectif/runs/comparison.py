@@ -171,8 +171,8 @@ class Comparison:
         line = seen.line
         if seen.key is None or line is None or seen.is_pending:
             return None
-        series = self._journal.series
-        if self._full_refresh and not series.has_met(line) and not series.delivered_earlier(line):
+        series = self._journal.series if self._full_refresh else None
+        if series is not None and not series.has_met(line) and not series.delivered_earlier(line):
             return None
         if line.row_digest == seen.row_digest:
             return self._delivered_as(seen.key, line)
@@ -181,7 +181,7 @@ class Comparison:
                 self._journal.lines.note(seen.key, REJECTED, line.refused_status, line.refused_reason)
             # A refusal that an earlier attempt of this run has met counts as a refusal of this run; no other run
             # reports it. A row in doubt was not refused: it is held, in this run, too.
-            is_of_this_run = line.state == REJECTED and series.has_met(line)
+            is_of_this_run = line.state == REJECTED and self._journal.series.has_met(line)
             return Outcome.REJECTED if is_of_this_run else Outcome.HELD
         return None
 
@@ -212,7 +212,7 @@ class Comparison:
             patch = patch._replace(was_removed=True)
         if self._full_refresh and line is not None and self._journal.series.delivered_earlier(line):
             patch = patch._replace(only_differing=True)
-        was_delivered = self._was_delivered(line)
+        was_delivered = line is not None and not was_removed and self._has_accepted(line)
         found = self.differences.of(
             patch, key, known, seen.row_digest, is_new=line is None, was_delivered=was_delivered
         )
@@ -296,8 +296,9 @@ class Comparison:
 
     def _was_delivered(self, line: Line | None) -> bool:
         """Whether Connectif has accepted a property of a contact."""
-        if line is None or line.was_removed:
-            return False
+        return line is not None and not line.was_removed and self._has_accepted(line)
+
+    def _has_accepted(self, line: Line) -> bool:
         if line.patch_digest or line.delivered_as:
             return True
         return bool(line.properties and without_marks(line.properties, self._resource.ranks, Mark.REFUSED))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from airflow_provider_connectif.journal.differences import raises
@@ -29,7 +29,7 @@ class JoinedRows:
         self._lines = journal.lines
         self._ranks = resource.ranks
         self._shown = shown
-        self._are_keys_plain = are_keys_plain
+        self._hash: Callable[[str], int] = hash if are_keys_plain else self._hash_as_written
         self._changed = array("q")  # a hash of the contact for each changed row
         self._rises = array("q")  # the same for each row that raises a consent
 
@@ -38,7 +38,7 @@ class JoinedRows:
         if self._shown is None:
             return
         self._changed.append(self._hash(contact))
-        if raises(self._ranks, patch):
+        if patch.standings and raises(self._ranks, patch):
             self._rises.append(self._changed[-1])
 
     def withdraw_raises(self, pending: PendingChanges) -> None:
@@ -71,5 +71,5 @@ class JoinedRows:
                 self._lines.commit_if_due()
             yield change.contact
 
-    def _hash(self, contact: str) -> int:
-        return hash(contact if self._are_keys_plain else self._lines.written_key(contact))
+    def _hash_as_written(self, contact: str) -> int:
+        return hash(self._lines.written_key(contact))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain, islice
 
 from airflow_provider_connectif.api.errors import RunFailed
@@ -195,8 +195,11 @@ class Preparer:
         self._report.refuse(number, row, outcome, status, reasons, contact=seen.key, is_known=is_known)
 
 
-def _groups(seen_rows: Iterable[Seen]) -> Iterator[list[Seen]]:
+def _groups(seen_rows: list[Seen]) -> Iterator[list[Seen]]:
     """Yield rows in small groups without two rows of one key: a row is compared after the earlier rows of its key."""
+    if len({seen.key for seen in seen_rows}) == len(seen_rows):  # the usual case, and the faster one
+        yield from (seen_rows[first : first + _ROWS_AT_ONCE] for first in range(0, len(seen_rows), _ROWS_AT_ONCE))
+        return
     group: list[Seen] = []
     keys: set[str | None] = set()
     for seen in seen_rows:
