@@ -173,6 +173,10 @@ class ContactResource(Resource):
         """Return the key of each clearly valid value, in the form of the journal, and ``None`` for the others."""
         is_email = self.mapping.key == "email"
         # The key goes into a query: it must be printable, without NUL, which PostgreSQL refuses.
+        if {*map(type, values)} == {str}:  # the usual case: all of them at once take half the time
+            together = "".join(values)
+            if together.isprintable() and (together.isascii() or not is_email):
+                return [*map(str.lower, values)] if is_email else [*values]
         return [
             (value.lower() if is_email else value)
             if type(value) is str and value.isprintable() and (value.isascii() or not is_email)

@@ -9,6 +9,7 @@ import pytest
 
 from airflow_provider_connectif.api.errors import MalformedResponseError
 from airflow_provider_connectif.api.response import IsOwn, Response
+from airflow_provider_connectif.contacts.fields import KeyKind
 from airflow_provider_connectif.contacts.mapping import ContactMapping
 from airflow_provider_connectif.contacts.resource import ContactResource
 from airflow_provider_connectif.records.changes import Patch
@@ -63,6 +64,14 @@ def test_a_glance_gives_the_form_of_a_closer_look_or_nothing() -> None:
     assert resource.key_of({"email": values[0]}) == glanced[0]
     assert resource.key_of({"email": "plain"}) is None
     assert ContactResource(ContactMapping("external_id")).unconverted_keys(["Ñ-1"]) == ["Ñ-1"]
+
+
+@pytest.mark.parametrize("odd", ["", "ANA@Example.com", "línea@example.com", "a\0b@example.com", "a\nb", "e\u0301"])
+@pytest.mark.parametrize("kind", ["email", "external_id"])
+def test_a_glance_at_texts_alone_gives_what_a_glance_at_any_values_gives(kind: KeyKind, odd: str) -> None:
+    resource, values = ContactResource(ContactMapping(kind)), ["Bea@example.com", odd, "plain"]
+    assert resource.unconverted_keys(values) == resource.unconverted_keys([*values, None])[:3]
+    assert resource.unconverted_keys([odd]) == resource.unconverted_keys([odd, None])[:1]
 
 
 def test_a_consent_keeps_its_lowest_rank_when_rows_are_merged() -> None:
