@@ -46,6 +46,7 @@ class Job:
     :param is_created: a request for it got a 201.
     :param is_recreated: somebody had deleted the thing at Connectif, and it is created again.
     :param is_unconfirmed: a response to it showed another key, also on a fresh connection.
+    :param sent_earlier: ids of the properties that its earlier requests have set.
     :param is_written: a request was accepted that sets properties, and not only a look-up.
     :param others_wait_for_it: other jobs wait until this one was tried.
     :param outcome: the outcome of its delivery; ``None``: it is created or updated.
@@ -75,6 +76,7 @@ class Job:
     is_created: bool = False
     is_recreated: bool = False
     is_unconfirmed: bool = False
+    sent_earlier: frozenset[str] = frozenset()
     is_written: bool = False
     others_wait_for_it: bool = False
     rejection: Rejection | None = None

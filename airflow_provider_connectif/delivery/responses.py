@@ -144,6 +144,7 @@ class Responses:
             return self._apply(_ACCEPTED, job)
         patch = step.patch
         if was_sent:
+            job.sent_earlier |= job.patch.properties.keys()
             patch = self._begun(job, patch)
         job.continue_with(patch)
         self._last_alive_at = self._clock.monotonic()
@@ -251,6 +252,7 @@ class Responses:
                 is_unconfirmed=job.is_unconfirmed,
                 is_in_doubt=is_in_doubt,
                 is_follow_up=job.is_follow_up,
+                sent_earlier=job.sent_earlier,
                 is_recreated=(outcome is Outcome.CREATED and job.is_recreated)
                 or (alone is not None and job.is_created and job.patch.was_delivered),
                 shown=job.shown,

@@ -283,6 +283,7 @@ class ImportSink:
             report = self._context.report
             if not any(sent.is_sent or sent.is_open for sent in self._job.state.files):
                 report.tally.unsettled_at_end = NOT_UPLOADED
+            report.shown.log_end()
             report.progress.log_end(end)
             return
         until = clock(self._waiting.deadline)

@@ -171,6 +171,7 @@ class Settled:
     :param is_remembered: whether the journal holds the rejected row until it changes.
     :param is_unconfirmed: whether the change was accepted although the response showed another key.
     :param is_follow_up: whether a part of the change was accepted before, so that the outcome is that of the rest.
+    :param sent_earlier: ids of the properties that the accepted parts have set.
     :param shown: the stored values that the responses show; ``None``: nothing is compared.
     :param is_recreated: whether the thing was created although Connectif had accepted properties of it before: somebody
         had deleted it.
@@ -188,6 +189,7 @@ class Settled:
     is_unconfirmed: bool = False
     is_in_doubt: bool = False
     is_follow_up: bool = False
+    sent_earlier: frozenset[str] = frozenset()
     is_recreated: bool = False
     shown: Shown | None = None
     alone: Patch | None = None

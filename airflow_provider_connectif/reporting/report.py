@@ -225,7 +225,7 @@ class Report:
         if self.history is None or outcome is Outcome.UNCHANGED:
             return
         key = self._resource.same_key(patch.key)
-        properties = (*patch.properties, *patch.later)
+        properties = settled.sent_earlier.union(patch.properties, patch.later)
         self.history.add(outcome.value, key, properties=properties, status=status, reason="; ".join(reasons))
 
     def _settle_removal(self, settled: Settled, reasons: Sequence[str], status: int | None) -> None:

@@ -70,7 +70,11 @@ class ShownCounts:
         return {name: count for name, count in counts.items() if count}
 
     def log_end(self) -> None:
-        """Log a warning if Connectif stored other values than were sent."""
+        """Log the consents of which the other counts say nothing, and values that Connectif stored differently."""
+        if self.lowered_alone:
+            self._log.info(wording.LOWERED_ALONE, plural(self.lowered_alone, "row"))
+        if self.consent_kept:
+            self._log.info(wording.CONSENT_KEPT, plural(self.consent_kept, "consent"))
         if not self.stored_differently:
             return
         lines = [

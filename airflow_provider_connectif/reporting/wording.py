@@ -158,6 +158,8 @@ STORED_DIFFERENTLY = (
     "Connectif accepted these properties, but its responses show other values than were sent:%s\n"
     "  They count as delivered, and are sent again only when they change in the source"
 )
+LOWERED_ALONE = "Withdrawn consents of refused rows were sent: %s"
+CONSENT_KEPT = "Not raised, since the consent belongs to the person: %s (consent_kept)"
 CANNOT_READ_CONTACTS = (
     "A look-up of a contact was refused (%s), so the values of its consents are not known\n"
     "  Withdrawn consents are sent. This sync does not raise the consents of such contacts later\n"

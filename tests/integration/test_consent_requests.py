@@ -147,6 +147,32 @@ def test_a_look_up_that_does_not_show_the_consent_raises_none(
     assert strict.contacts[KEY] == name(**news(UNSUBSCRIBED))
 
 
+def test_the_history_has_the_properties_of_all_requests_of_a_contact(
+    journal: JournalDatabase, strict: StrictServer
+) -> None:
+    strict.change_contacts({KEY: name()})
+    deliver("first", rows=[{"email": KEY, **SUBSCRIBER}, {"email": "new@example.com", **SUBSCRIBER}])
+    assert requests(strict.take_log()).count(news(SUBSCRIBED)) == 2
+    lines = journal.query("select contact_key, properties from connectif_journal_outcomes")
+    assert {key: json.loads(ids) for key, ids in lines} == dict.fromkeys((KEY, "new@example.com"), sorted(SUBSCRIBER))
+
+
+def test_the_log_names_consents_that_were_kept_and_withdrawn_ones_of_refused_rows(
+    journal: JournalDatabase,
+    strict: StrictServer,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    strict.change_contacts(dict.fromkeys(KEYS[:2], HELD_LOW))
+    refused = {"email": KEYS[2], **WITHDRAWN, "_birthdate": "yesterday"}
+    caplog.set_level("INFO")
+    run = deliver("first", rows=[*({"email": key, **SUBSCRIBER} for key in KEYS[:2]), refused], failure_budget=1)
+    assert (run.summary["consent_kept"], run.summary["lowered_alone"]) == (2, 1)
+    lines = provider_lines(capfd.readouterr().out) or provider_records(caplog.records)
+    assert "Withdrawn consents of refused rows were sent: 1 row" in lines
+    assert "Not raised, since the consent belongs to the person: 2 consents (consent_kept)" in lines
+
+
 @pytest.mark.slow
 def test_a_lowered_consent_takes_one_look_up(journal: JournalDatabase, strict: StrictServer) -> None:
     many("first", strict, **SUBSCRIBER)

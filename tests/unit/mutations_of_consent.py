@@ -150,6 +150,12 @@ CONSENT.value(
     _DELIVERY + "test_a_withdrawal_of_a_rejected_change_goes_alone_and_the_change_stays_rejected",
 )
 CONSENT.value(
+    "only the last request of a contact is in the history",
+    "delivery.jobs:Job.continue_with",
+    "lambda self, patch: (original(self, patch), setattr(self, 'sent_earlier', frozenset()))[0]",
+    _DELIVERY + "test_a_created_contact_stays_created_after_what_follows",
+)
+CONSENT.value(
     "what is sent alone stands for the whole change",
     "delivery.jobs:Job.whole",
     "property(lambda self: self.patch)",

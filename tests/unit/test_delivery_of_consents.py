@@ -77,12 +77,13 @@ def test_what_was_only_looked_up_is_unchanged() -> None:
     connectif = Connectif({**IN})
     ((one,), _) = deliver(connectif, arranged(IN))
     assert (one.outcome, one.is_follow_up, connectif.requests) == (Outcome.UNCHANGED, False, ["GET"])
+    assert not one.sent_earlier
 
 
 def test_a_created_contact_stays_created_after_what_follows() -> None:
     connectif = Connectif(None)
     ((one,), _) = deliver(connectif, arranged({"_name": "Ana", **IN}))
-    assert (one.outcome, one.is_follow_up) == (Outcome.CREATED, True)
+    assert (one.outcome, one.is_follow_up, one.sent_earlier) == (Outcome.CREATED, True, {"_name"})
     assert connectif.requests == [{"_name": "Ana"}, IN]
 
 
