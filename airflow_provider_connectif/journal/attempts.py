@@ -230,6 +230,8 @@ class Attempts:
     def keyless_before(self, connection: sa.Connection) -> int:
         """Return the number of rows without a valid key in the last other run that has read its source to the end.
 
+        A run whose source had no row does not count: one empty night must not make known rows new.
+
         If the same task had no such run, that of another task of the sync counts which is not mapped. An example is a
         DAG for the first load.
         """
@@ -240,6 +242,7 @@ class Attempts:
             sa.or_(is_mine, runs.task.endswith("[-1]", autoescape=True)),
             runs.run_id != self._run_id,
             runs.keyless.is_not(None),
+            sa.func.coalesce(runs.rows_read, 1) > 0,  # not known of runs of earlier versions
         )
         mine_first = sa.case((is_mine, 0), else_=1)
         query = sa.select(runs.keyless).where(others).order_by(mine_first, runs.generation.desc()).limit(1)

@@ -274,3 +274,15 @@ def test_the_last_line_tells_both_shares(
     use = "1 refused, 5 allowed (50 % of the rows read); "
     use += "new refusals: 0, 0 allowed (50 % of the rows that needed delivery)"
     assert f"Failure budget: {use}" in unfolded(told.out + told.err)
+
+
+def test_an_empty_night_does_not_make_known_rows_without_a_key_new(
+    journal: JournalDatabase, strict: StrictServer
+) -> None:
+    rows = [row("ana"), row("not an e-mail"), {"email": None, "visits": 2}]
+    refused = {}
+    for night, found in (("1", rows), ("2", rows), ("3", []), ("4", rows), ("5", [*rows, {"email": "", "visits": 3}])):
+        run = deliver(f"night {night}", rows=found, failure_budget=3)
+        assert run.state == "success", run.error
+        refused[night] = (run.summary["invalid"], run.summary["new_refusals"])
+    assert refused == {"1": (2, 2), "2": (2, 0), "3": (0, 0), "4": (2, 0), "5": (3, 1)}
