@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
@@ -90,10 +91,6 @@ class ConnectifHook(BaseHook):
             of the environment cannot be used; the message never quotes the key.
         :raises AirflowNotFoundException: there is no such connection.
         """
-        # The HTTP library is loaded when a client is made, not when a DAG that imports an operator is parsed.
-        from airflow_provider_connectif.api import client
-        from airflow_provider_connectif.api.quota import Quota
-
         connection = self.get_connection(self.connectif_conn_id)
         if connection.conn_type not in _CONNECTION_TYPES:
             # The id may come from a template: another service's password must not be sent to Connectif.
@@ -101,21 +98,13 @@ class ConnectifHook(BaseHook):
                 f"connection {self.connectif_conn_id!r} is of type {connection.conn_type!r}, not "
                 f"{connection_form.CONNECTION_TYPE!r}: its password is not sent"
             )
-        extra = _extra(connection)
-        key = ApiKey.parse(connection.login, connection.password)
-        mask_secret(key.secret)
-        mask_secret(key.authorization)
-        return client.ConnectifClient(
-            key,
-            base_url(connection.host, connection.port),
-            connect_timeout=_extra_number(extra, "connect_timeout") or client.DEFAULT_CONNECT_TIMEOUT_S,
-            read_timeout=_extra_number(extra, "timeout") or client.DEFAULT_READ_TIMEOUT_S,
-            tries=_extra_count(extra, "retries") or client.DEFAULT_TRIES,
-            longest_wait=_extra_number(extra, "longest_wait") or client.DEFAULT_LONGEST_WAIT_S,
-            quota=Quota(_extra_count(extra, "requests_per_minute")),
-            verify=_verify(extra),
-            connections=connections,
-        )
+        try:
+            make_client = _client_of(connection, connections)
+        except ConnectifConfigError as error:
+            words = str(error)
+        else:
+            return make_client()  # its errors are about the environment
+        raise ConnectifConfigError(f"connection {self.connectif_conn_id!r}: {words}")
 
     def test_connection(self) -> tuple[bool, str]:
         """Send ``GET /store/`` once, for the connection form's test button; needs the scope "Store: Read".
@@ -145,6 +134,30 @@ class ConnectifHook(BaseHook):
         except ConnectifError as error:
             return False, f"The test failed: {error}"
         return True, "Connectif accepted the API key"
+
+
+def _client_of(connection: Connection, connections: int) -> Callable[[], ConnectifClient]:
+    """Return the function that makes the client of a connection, whose values are checked here."""
+    # The HTTP library is loaded when a client is made, not when a DAG that imports an operator is parsed.
+    from airflow_provider_connectif.api import client
+    from airflow_provider_connectif.api.quota import Quota
+
+    extra = _extra(connection)
+    key = ApiKey.parse(connection.login, connection.password)
+    mask_secret(key.secret)
+    mask_secret(key.authorization)
+    return partial(
+        client.ConnectifClient,
+        key,
+        base_url(connection.host, connection.port),
+        connect_timeout=_extra_number(extra, "connect_timeout") or client.DEFAULT_CONNECT_TIMEOUT_S,
+        read_timeout=_extra_number(extra, "timeout") or client.DEFAULT_READ_TIMEOUT_S,
+        tries=_extra_count(extra, "retries") or client.DEFAULT_TRIES,
+        longest_wait=_extra_number(extra, "longest_wait") or client.DEFAULT_LONGEST_WAIT_S,
+        quota=Quota(_extra_count(extra, "requests_per_minute")),
+        verify=_verify(extra),
+        connections=connections,
+    )
 
 
 def _extra(connection: Connection) -> Mapping[str, Any]:

@@ -211,7 +211,9 @@ def test_a_connection_that_cannot_work_is_refused_in_words(
     connection("connectif_default", conn_type="connectif", **fields)
     with pytest.raises(ConnectifConfigError, match=words) as refused:
         ConnectifHook().get_conn()
+    assert str(refused.value).startswith("connection 'connectif_default'")
     assert "SECRET" not in str(refused.value)
+    assert refused.value.__context__ is None
 
 
 def test_what_the_form_leaves_empty_is_the_default(connection: Callable[..., None]) -> None:
